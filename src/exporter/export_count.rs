@@ -1,0 +1,434 @@
+//! The lock word: how many exports an object has, and whether an operation of the object itself is in flight.
+//!
+//! ```text
+//!    bit  63       62 ..                                      .. 0
+//!       +--------+-------------------------------------------------+
+//!       | LOCKED |                     exports                     |
+//!       +--------+-------------------------------------------------+
+//!           |                            |
+//!           |      +1 acquire: only while LOCKED is clear, else it waits
+//!           |      -1 release: at any time, without waiting
+//!           `-- set and cleared by lock, which leaves the exports as they are
+//! ```
+//!
+//! Both live in one word because rule S1 is about both: "no exports exist, and none appears until the memory has
+//! moved" is one fact, and with two words there would be a moment between the two halves of it. LOCKED is what
+//! the critical section of an object is to CPython. An operation that does not resize takes it as well, so that
+//! each operation of an object is atomic with respect to the others, whether or not it moves memory.
+//!
+//! A release must not wait: it cannot fail (R1), and it may come from a thread that holds other locks. Hence
+//! exports may vanish under LOCKED but never appear, and a count of zero read under LOCKED stays zero.
+//!
+//! # What protects the memory
+//! An operation changes pointer and length only if it holds LOCKED *and* has read a count of zero. Everyone else
+//! reads them while holding LOCKED or an export. Either keeps the writer away, so there is never a reader beside a
+//! writer, provided that each side also *sees* what the other did:
+//!
+//! # Which `Release` each `Acquire` pairs with
+//! Every change of the word is a read-modify-write. So whatever is stored after a `Release` continues its release
+//! sequence, and an `Acquire` that reads *any* later value synchronizes with *every* earlier `Release`. Therefore
+//! no step below depends on being the very next one.
+//!
+//! | `Acquire` | pairs with `Release` | therefore |
+//! | --- | --- | --- |
+//! | the +1 of `acquire` | `unlock` | the writes of a resize happen before an exporter reads pointer and length to fill in a later export (G4, no torn pair: D3) |
+//! | `lock` | `unlock` | operations of one object happen one after the other |
+//! | `lock`, or the count read under it | the -1 of `release` | all that a consumer did with the memory happens before a resize that frees it (S1, D3) |
+//! | the -1 of `release` that leaves zero | the -1 of the others | whoever cleans up at zero has seen the last access of every consumer; one release alone leaves zero, so it is done once (R2) |
+//! | `settle` | `unlock` | who finds no operation in flight sees all that finished ones did |
+//!
+//! The +1 needs no `Release`: an export that has only been acquired has done nothing that others must see, and
+//! being counted is enough to keep a writer away. In `lock` no `Release` is needed either, because nothing precedes
+//! it that `unlock` would not publish.
+//!
+//! The count stops the process at half its range, long before it could run into LOCKED: only a loop that forgets
+//! its exports counts so far.
+
+use std::fmt;
+use std::mem;
+
+use super::planted::{self, Fault, planted};
+use crate::sync::{AtomicUsize, Ordering, wait_a_moment};
+
+/// An operation of the object itself is in flight.
+const LOCKED: usize = !(usize::MAX >> 1);
+/// The bits that count.
+const EXPORTS: usize = !LOCKED;
+/// No object has as many exports as this.
+const TOO_MANY: usize = LOCKED >> 1;
+
+/// The number of exports of an object, and the lock of its operations.
+pub struct ExportCount {
+    word: AtomicUsize,
+    /// Faults may take hold in the object: see [`planted`](super::planted).
+    stained: bool,
+}
+
+impl ExportCount {
+    /// No exports, not locked.
+    pub const fn new() -> Self {
+        Self { word: AtomicUsize::new(0), stained: false }
+    }
+
+    /// The count of an object that can carry a planted fault if `stained`.
+    pub(super) const fn stained_if(stained: bool) -> Self {
+        Self { word: AtomicUsize::new(0), stained }
+    }
+
+    /// The count of a new root of memory, in which the fault takes hold that is planted at this moment, if any.
+    pub(super) fn of_new_object() -> Self {
+        Self::stained_if(planted::any_planted())
+    }
+
+    /// May the counts of this object be wrong?
+    #[inline]
+    pub(super) fn is_stained(&self) -> bool {
+        self.stained
+    }
+
+    /// Is this fault to be committed by this object?
+    #[inline]
+    pub(super) fn commits(&self, fault: Fault) -> bool {
+        self.stained && planted(fault)
+    }
+
+    /// Adds one export (G3). Waits while an operation of the object is in flight.
+    ///
+    /// # Aborts
+    /// If the object has a quarter of `usize::MAX` exports already.
+    #[inline]
+    pub fn acquire(&self) {
+        self.acquire_with(|| ());
+    }
+
+    /// Adds one export and runs `read`, during which the object cannot be resized: either the export has been
+    /// counted before, or, in a stained object, whose count says nothing, it runs under the lock.
+    #[inline]
+    pub(super) fn acquire_with<R>(&self, read: impl FnOnce() -> R) -> R {
+        if self.stained {
+            let locked = self.lock();
+            let value = read();
+            locked.into_export();
+            return value;
+        }
+        let word = self.word.load(Ordering::Relaxed);
+        if word >= TOO_MANY || !self.try_add(word) {
+            self.acquire_slowly();
+        }
+        read()
+    }
+
+    /// The +1, if the word is still the given one.
+    #[inline]
+    fn try_add(&self, word: usize) -> bool {
+        self.word.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn acquire_slowly(&self) {
+        let mut round = 0;
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word & LOCKED != 0 {
+                wait_a_moment(round);
+                round = round.saturating_add(1);
+            } else if word >= TOO_MANY {
+                stop(format_args!("an object has {word} exports, too many to count"));
+            } else if self.try_add(word) {
+                return;
+            }
+        }
+    }
+
+    /// Takes one export away and answers how many remain (R1). Never waits.
+    ///
+    /// # Aborts
+    /// If there was none (R4, L4). The message names the `exporter`.
+    #[inline]
+    pub fn release(&self, exporter: &'static str) -> usize {
+        if self.stained {
+            return self.release_stained();
+        }
+        let before = self.word.fetch_sub(1, Ordering::AcqRel) & EXPORTS;
+        if before == 0 {
+            stop(format_args!("{exporter}: released more often than acquired"));
+        }
+        before - 1
+    }
+
+    #[cold]
+    fn release_stained(&self) -> usize {
+        let twice = planted(Fault::ReleaseCountedTwice);
+        let after = |word: usize| {
+            let exports = (word & EXPORTS).saturating_sub(1 + usize::from(twice));
+            word & LOCKED | exports
+        };
+        let mut word = self.word.load(Ordering::Relaxed);
+        while let Err(found) =
+            self.word.compare_exchange_weak(word, after(word), Ordering::AcqRel, Ordering::Relaxed)
+        {
+            word = found;
+        }
+        after(word) & EXPORTS
+    }
+
+    /// Begins an operation of the object: no export appears until [`Locked`] is dropped. Waits while another
+    /// operation is in flight; a thread that locks twice waits for ever.
+    #[inline]
+    pub fn lock(&self) -> Locked<'_> {
+        if self.word.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
+            self.lock_slowly();
+        }
+        Locked { count: self }
+    }
+
+    #[cold]
+    fn lock_slowly(&self) {
+        loop {
+            self.settle();
+            if self.word.fetch_or(LOCKED, Ordering::Acquire) & LOCKED == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Waits until no operation of the object is in flight, and sees what those before have done.
+    #[inline]
+    pub(super) fn settle(&self) {
+        let mut round = 0;
+        while self.word.load(Ordering::Acquire) & LOCKED != 0 {
+            wait_a_moment(round);
+            round = round.saturating_add(1);
+        }
+    }
+
+    /// The number of exports at this moment.
+    #[inline]
+    pub fn exports(&self) -> usize {
+        self.word.load(Ordering::Acquire) & EXPORTS
+    }
+
+    /// Called when the object dies: nobody may still use its memory.
+    ///
+    /// # Aborts
+    /// If exports are outstanding (R5). The message names the `exporter`.
+    #[inline]
+    pub(super) fn check_at_death(&self, exporter: &'static str) {
+        let exports = self.exports();
+        if exports != 0 && !self.stained {
+            stop(format_args!("{exporter}: destroyed with {exports} exports outstanding"));
+        }
+    }
+}
+
+impl Default for ExportCount {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ExportCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.word.load(Ordering::Relaxed);
+        f.debug_struct("ExportCount")
+            .field("exports", &(word & EXPORTS))
+            .field("locked", &(word & LOCKED != 0))
+            .finish()
+    }
+}
+
+/// An operation of an object in flight; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the operation ends when this is dropped"]
+pub struct Locked<'a> {
+    count: &'a ExportCount,
+}
+
+impl Locked<'_> {
+    /// The number of exports. It can only go down; zero stays zero.
+    #[inline]
+    pub fn exports(&self) -> usize {
+        self.count.exports()
+    }
+
+    /// Ends the operation and leaves one more export, with no moment between the two.
+    ///
+    /// # Aborts
+    /// As [`ExportCount::acquire`] does.
+    #[inline]
+    pub fn into_export(self) {
+        let exports = self.exports();
+        if exports >= TOO_MANY {
+            stop(format_args!("an object has {exports} exports, too many to count"));
+        }
+        if self.count.commits(Fault::ExportNotCounted) {
+            return;
+        }
+        // Clears the top bit and adds one to the others, whatever has been released in the meantime.
+        let change = 1_usize.wrapping_sub(LOCKED);
+        self.count.word.fetch_add(change, Ordering::Release);
+        mem::forget(self);
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.count.word.fetch_and(EXPORTS, Ordering::Release);
+    }
+}
+
+/// Stops the process: memory is about to be used after it was freed, and no caller can repair that.
+#[cold]
+fn stop(message: fmt::Arguments<'_>) -> ! {
+    eprintln!("buflock: fatal: {message}");
+    std::process::abort()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    const ROUNDS: usize = if cfg!(miri) { 50 } else { 5_000 };
+
+    #[test]
+    fn a_release_answers_how_many_remain() {
+        let count = ExportCount::new();
+        count.acquire();
+        count.acquire();
+        assert_eq!(count.exports(), 2);
+        assert_eq!(count.release("test"), 1);
+        assert_eq!(count.release("test"), 0);
+    }
+
+    #[test]
+    fn a_lock_keeps_the_exports_and_lets_them_go() {
+        let count = ExportCount::new();
+        count.acquire();
+        let locked = count.lock();
+        assert_eq!(locked.exports(), 1);
+        assert_eq!(count.release("test"), 0);
+        assert_eq!(locked.exports(), 0);
+        drop(locked);
+        count.lock().into_export();
+        assert_eq!(count.exports(), 1);
+    }
+
+    #[test]
+    fn no_export_appears_under_the_lock() {
+        let count = ExportCount::new();
+        let acquired = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let locked = count.lock();
+            scope.spawn(|| {
+                count.acquire();
+                acquired.store(true, Ordering::Relaxed);
+            });
+            for _ in 0..20 {
+                thread::yield_now();
+                assert!(!acquired.load(Ordering::Relaxed));
+                assert_eq!(locked.exports(), 0);
+            }
+        });
+        assert_eq!(count.exports(), 1);
+    }
+
+    #[test]
+    fn of_many_racing_releases_one_leaves_zero() {
+        let count = ExportCount::new();
+        for _ in 0..ROUNDS / 10 {
+            let last = AtomicUsize::new(0);
+            (0..4).for_each(|_| count.acquire());
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        if count.release("test") == 0 {
+                            last.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+            assert_eq!(last.into_inner(), 1);
+        }
+    }
+
+    #[test]
+    fn racing_threads_lock_one_at_a_time_and_lose_no_export() {
+        let count = ExportCount::new();
+        let inside = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        count.acquire();
+                        count.release("test");
+                    }
+                });
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        let locked = count.lock();
+                        assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                        inside.fetch_sub(1, Ordering::Relaxed);
+                        locked.into_export();
+                        count.release("test");
+                    }
+                });
+            }
+        });
+        assert_eq!(count.word.into_inner(), 0);
+    }
+
+    /// Runs the named test of this module in a child process that is asked to commit the crime.
+    fn last_words_of(test: &str) -> String {
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([&format!("{module}::{test}"), "--exact", "--nocapture"])
+            .env("BUFLOCK_TEST_CHILD", "1")
+            .output()
+            .unwrap();
+        assert!(!child.status.success());
+        String::from_utf8(child.stderr).unwrap()
+    }
+
+    fn is_child() -> bool {
+        std::env::var_os("BUFLOCK_TEST_CHILD").is_some()
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts a process")]
+    fn releasing_too_often_stops_the_process_and_names_the_exporter() {
+        if is_child() {
+            ExportCount::new().release("bytearray");
+        }
+        let words = last_words_of("releasing_too_often_stops_the_process_and_names_the_exporter");
+        assert!(words.contains("bytearray: released more often"), "{words}");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts a process")]
+    fn dying_with_exports_stops_the_process_and_names_the_exporter() {
+        if is_child() {
+            let array = super::super::ByteArray::new(vec![1]);
+            array.acquire_raw();
+            drop(array);
+        }
+        let words = last_words_of("dying_with_exports_stops_the_process_and_names_the_exporter");
+        assert!(words.contains("bytearray: destroyed with 1 exports"), "{words}");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts a process")]
+    fn a_count_past_half_its_range_stops_the_process() {
+        let count = ExportCount::new();
+        count.word.store(TOO_MANY, Ordering::Relaxed);
+        if is_child() {
+            count.acquire();
+        }
+        let words = last_words_of("a_count_past_half_its_range_stops_the_process");
+        assert!(words.contains("too many to count"), "{words}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Exporters of memory that threads share: the buffer protocol of Python without Python.
+//!
+//! An exporter owns memory and lends it out. While any export is outstanding the memory stays where it is and as
+//! long as it is; so an operation that would move it is refused and changes nothing. These types keep that
+//! promise on any number of threads without a global lock, and with it they show what a correct exporter answers.
+//!
+//! # The contract
+//! What each exporter promises, by the clauses of `PROTOCOL.md`:
+//!
+//! | clause | promise | kept by |
+//! | --- | --- | --- |
+//! | G1, G3 | an export is counted once, atomically, on any thread | [`ExportCount::acquire`] |
+//! | G4 | address and length are fixed while an export lives | the lock word, [`Operation::resize`] |
+//! | G7 | a view re-exports: `obj` is the view; the lock holds all the way down | [`View::export`] |
+//! | R1, R2 | a release takes one away, cannot fail, does not wait; one alone reaches zero | [`ExportCount::release`] |
+//! | R3 | after the last release the exporter is free | [`Export`]'s drop |
+//! | R4, R5 | releasing too often and dying with exports stop the process, by name | [`ExportCount`] |
+//! | S1 | the check for exports is one with the operation | [`ByteArray::operate`] |
+//! | S2 | a refused resize has changed nothing | [`Operation::resize`] gives out no memory to change |
+//! | M1-M4 | a view's layout is fixed, its release is idempotent, and the managed buffer is shared | [`View`] |
+//! | D1 | bytes in a race are old or new, each for itself | relaxed atomics, wherever exports may exist |
+//! | D3 | nothing is accessed outside of the block or after it was freed | bounds checks, exports, locks |
+//!
+//! M5 gives leave that is not used: when [`View::release`] returns, no operation on that view is in flight.
+//!
+//! # The flavours
+//! | type | Python | memory |
+//! | --- | --- | --- |
+//! | [`Bytes`] | `bytes` | immutable, never moves |
+//! | [`ByteArray`] | `bytearray` | writable, moves on resize |
+//! | [`View`] | `memoryview` | another exporter's, held through one shared managed buffer |
+//!
+//! Each has two faces. `acquire_raw` and `release_raw` are what a C type fills its slots with: nothing ties one to
+//! the other but the caller's care. [`Export`] is built on them and is safe to use.
+//!
+//! An operation in flight keeps the other operations of its object waiting. So no foreign code may run inside one:
+//! a thread that comes back to the same object there waits for itself for ever.
+
+use std::fmt;
+
+mod byte_array;
+mod bytes;
+mod export;
+mod export_count;
+mod format;
+mod layout;
+pub mod planted;
+mod view;
+
+pub use byte_array::{ByteArray, Operation};
+pub use bytes::Bytes;
+pub use export::{Export, Provider, RawExport};
+pub use export_count::{ExportCount, Locked};
+pub use format::{Code, Format};
+pub use layout::{Dims, Layout, MAX_NDIM, Offsets};
+pub use planted::{Fault, plant, planted};
+pub use view::View;
+
+/// Refused, because the object has this many exports: `BufferError` in Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Exported(pub usize);
+
+impl fmt::Display for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "the object has {} export{plural}", self.0)
+    }
+}
+
+impl std::error::Error for Exported {}
+
+/// The view has been released: `ValueError` in Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Released;
+
+impl fmt::Display for Released {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the view has been released")
+    }
+}
+
+impl std::error::Error for Released {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_fragments() {
+        assert_eq!(Exported(1).to_string(), "the object has 1 export");
+        assert_eq!(Exported(2).to_string(), "the object has 2 exports");
+        assert_eq!(Released.to_string(), "the view has been released");
+    }
+
+    #[test]
+    fn everything_that_exports_crosses_threads() {
+        fn crosses<T: Send + Sync>() {}
+        crosses::<Bytes>();
+        crosses::<ByteArray>();
+        crosses::<View>();
+        crosses::<Export>();
+        crosses::<Provider>();
+    }
+}

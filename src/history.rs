@@ -1,0 +1,208 @@
+//! What happened: one observation per step.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::program::{Expect, Float, Slot};
+
+/// Bytes that were seen; short ones without an allocation.
+pub type Seen = SmallVec<[u8; 24]>;
+
+macro_rules! error_classes {
+    ($($name:ident),* $(,)?) => {
+        /// The exact class of an exception.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum ErrorClass {
+            $(#[doc = concat!("`", stringify!($name), "`")] $name,)*
+            /// A class that no clause of the protocol allows.
+            Other,
+        }
+
+        impl ErrorClass {
+            /// Every class, in the order of the enum; `Other` is last.
+            pub const ALL: &'static [ErrorClass] = &[$(ErrorClass::$name,)* ErrorClass::Other];
+
+            /// The name as Python has it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(ErrorClass::$name => stringify!($name),)*
+                    ErrorClass::Other => "Exception",
+                }
+            }
+        }
+    };
+}
+
+error_classes!(
+    AttributeError,
+    BufferError,
+    IndexError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    StopIteration,
+    SystemError,
+    TypeError,
+    UnicodeEncodeError,
+    ValueError,
+);
+
+impl ErrorClass {
+    /// The class of this name.
+    pub fn of_name(name: &str) -> Option<ErrorClass> {
+        ErrorClass::ALL.iter().copied().find(|class| class.name() == name)
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A result as far as it can be observed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// `None`.
+    None,
+    /// An object was put in the slot of the step. What it is like is seen by looking at the slot.
+    Stored,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An `int`. Every int that an operation can return fits.
+    Int(i128),
+    /// A `float`.
+    Float(Float),
+    /// A `str`.
+    Str(Box<str>),
+    /// A `bytes`.
+    Bytes(Seen),
+    /// A `bytearray`, dropped at once.
+    ByteArray(Seen),
+    /// A `memoryview` with these contents, dropped at once.
+    View(Seen),
+    /// A `list`.
+    List(Vec<Value>),
+    /// A `tuple`.
+    Tuple(Vec<Value>),
+    /// The hash that `bytes` of these contents has. A specification cannot know the number, since
+    /// an interpreter chooses it at random.
+    HashOf(Seen),
+    /// One of the program's own objects: the lowest slot that holds it, or none.
+    Object(Option<Slot>),
+    /// Anything else, by the name of its type: no operation returns such a thing.
+    Foreign(Box<str>),
+}
+
+/// What one step saw.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It returned.
+    Value(Value),
+    /// It raised.
+    Raised(ErrorClass),
+    /// It did not run.
+    Skipped(Skip),
+}
+
+/// Why a step did not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// A slot that it names is empty.
+    Empty(Slot),
+    /// An object would grow beyond [`crate::program::limits::LENGTH`].
+    TooLong,
+}
+
+impl Outcome {
+    /// Whether this is what `expect` says.
+    pub fn satisfies(&self, expect: &Expect) -> bool {
+        match (expect, self) {
+            (Expect::Ok, Outcome::Value(_)) | (Expect::Skipped, Outcome::Skipped(_)) => true,
+            (Expect::Raises(expected), Outcome::Raised(class)) => expected == class,
+            (Expect::Value(text), Outcome::Value(value)) => value.to_string() == **text,
+            _ => false,
+        }
+    }
+
+    /// The expectation that states this outcome.
+    pub fn expectation(&self) -> Expect {
+        match self {
+            Outcome::Value(Value::None | Value::Stored) => Expect::Ok,
+            Outcome::Value(value) => Expect::Value(value.to_string().into()),
+            Outcome::Raised(class) => Expect::Raises(*class),
+            Outcome::Skipped(_) => Expect::Skipped,
+        }
+    }
+
+    /// `ok`, the name of the error, or `skipped`: what runs are counted by.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Outcome::Value(_) => "ok",
+            Outcome::Raised(class) => class.name(),
+            Outcome::Skipped(_) => "skipped",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Value(value) => value.fmt(f),
+            Outcome::Raised(class) => class.fmt(f),
+            Outcome::Skipped(Skip::Empty(slot)) => write!(f, "skipped: {slot} is empty"),
+            Outcome::Skipped(Skip::TooLong) => f.write_str("skipped: too long"),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::program::text::{write_bytes, write_float, write_str};
+        match self {
+            Value::None => f.write_str("None"),
+            Value::Stored => f.write_str("ok"),
+            Value::Bool(true) => f.write_str("True"),
+            Value::Bool(false) => f.write_str("False"),
+            Value::Int(value) => value.fmt(f),
+            Value::Float(value) => write_float(f, value.value()),
+            Value::Str(text) => write_str(f, text),
+            Value::Bytes(bytes) => write_bytes(f, bytes),
+            Value::ByteArray(bytes) => {
+                f.write_str("bytearray(")?;
+                write_bytes(f, bytes)?;
+                f.write_str(")")
+            }
+            Value::View(bytes) => {
+                f.write_str("memoryview(")?;
+                write_bytes(f, bytes)?;
+                f.write_str(")")
+            }
+            Value::List(items) => write_items(f, '[', items, ']'),
+            Value::Tuple(items) if items.len() == 1 => write!(f, "({},)", items[0]),
+            Value::Tuple(items) => write_items(f, '(', items, ')'),
+            Value::HashOf(bytes) => {
+                f.write_str("hash(")?;
+                write_bytes(f, bytes)?;
+                f.write_str(")")
+            }
+            Value::Object(Some(slot)) => slot.fmt(f),
+            Value::Object(None) => f.write_str("an object without a slot"),
+            Value::Foreign(name) => write!(f, "<{name}>"),
+        }
+    }
+}
+
+fn write_items(f: &mut fmt::Formatter<'_>, open: char, items: &[Value], close: char) -> fmt::Result {
+    write!(f, "{open}")?;
+    for (position, item) in items.iter().enumerate() {
+        if position > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{item}")?;
+    }
+    write!(f, "{close}")
+}

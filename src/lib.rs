@@ -1,0 +1,24 @@
+//! buflock finds memory-safety and `BufferError` bugs in Python buffer exporters.
+//!
+//! ```text
+//!  bytes or text ──> Program ──> Subject under a Schedule ──> History ──> Judge ──> Verdict ──> Report
+//!    (fuzzer,        threads      model, native, cpython        what each    compares,   Agree |     terminal,
+//!     corpus,        of steps                                   step saw     conserves   Diverge |   repro.py,
+//!     generator)                                                                         Permitted | JSON
+//!                                                                                        Inconclusive
+//! ```
+//!
+//! The modules are that pipeline, in that order:
+//! [`program`] is what is run; [`subject`]s are what it is run on, of which [`subject::model`] is
+//! the specification and [`subject::native`] drives this crate's own [`exporter`]s; a [`schedule`]
+//! says which thread does what when; the [`history`] is what was seen; the [`judge`] decides; a
+//! [`report`] says it to people; [`check`] is the one entry point to all of it, and [`shrink`]
+//! makes what it finds small.
+//!
+//! There is no Python in this package: the package `buflock-oracle` brings CPython as a subject.
+
+pub mod exporter;
+pub mod history;
+pub mod program;
+pub mod subject;
+mod sync;

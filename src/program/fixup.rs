@@ -1,0 +1,89 @@
+//! Makes any program valid, and changes nothing about a valid one.
+//!
+//! Mutated and decoded programs are repaired, never rejected: a rejected input teaches a fuzzer
+//! nothing. A *wrong* argument is valid; only what has no meaning at all is repaired, such as a
+//! slot that does not exist.
+
+use super::{Arg, Op, Program, Slot, SlotKind, Step, Yields, limits, op::Role};
+
+/// Repairs `program` in place. Idempotent.
+pub fn fixup(program: &mut Program) {
+    program.steps.truncate(limits::STEPS);
+    let mut threads_started = false;
+    for step in &mut program.steps {
+        step.thread = match step.thread {
+            Some(thread) => Some(thread % limits::THREADS),
+            None if threads_started => Some(0),
+            None => None,
+        };
+        threads_started |= step.thread.is_some();
+        fix_step(step);
+    }
+}
+
+/// Repairs one step, but for its thread.
+pub fn fix_step(step: &mut Step) {
+    let row = step.op.row();
+    step.receiver = row.on.kinds().first().map(|&usual| {
+        let slot = step.receiver.unwrap_or(Slot::new(usual, 0));
+        let kind = if row.on.kinds().contains(&slot.kind) { slot.kind } else { usual };
+        in_range(kind, slot.index)
+    });
+    step.args.truncate(row.args.len());
+    while step.args.len() < row.required {
+        step.args.push(Arg::None);
+    }
+    for (arg, role) in step.args.iter_mut().zip(row.args) {
+        fix_arg(arg, *role);
+    }
+    step.dest = match row.yields {
+        Yields::Value => None,
+        Yields::Into(kind) => Some(in_range(kind, step.dest.map_or(0, |slot| slot.index))),
+        Yields::Maybe(kind) => step.dest.map(|slot| in_range(kind, slot.index)),
+        Yields::Part => part_kind(step).and_then(|kind| step.dest.map(|slot| in_range(kind, slot.index))),
+    };
+}
+
+/// The kind of slot that a part of the receiver goes into: its own, if the key is a slice.
+pub fn part_kind(step: &Step) -> Option<SlotKind> {
+    debug_assert_eq!(step.op, Op::Item);
+    matches!(step.args.first(), Some(Arg::Slice(_))).then_some(step.receiver?.kind)
+}
+
+fn in_range(kind: SlotKind, index: u8) -> Slot {
+    Slot::new(kind, index % kind.count())
+}
+
+fn fix_arg(arg: &mut Arg, role: Role) {
+    match arg {
+        Arg::Slice(_) if role != Role::Key => *arg = Arg::None,
+        Arg::List(items) | Arg::Tuple(items) => {
+            if items.len() > limits::ITEMS {
+                *items = items[..limits::ITEMS].into();
+            }
+            for item in items.iter_mut() {
+                if matches!(item, Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_)) {
+                    *item = Arg::None;
+                }
+                fix_leaf(item);
+            }
+        }
+        _ => fix_leaf(arg),
+    }
+}
+
+fn fix_leaf(arg: &mut Arg) {
+    match arg {
+        // An iterator as an argument is used up by whoever reads it; `next` covers iterators.
+        Arg::Slot(slot) if slot.kind == SlotKind::Iterator => *arg = Arg::None,
+        Arg::Slot(slot) => *slot = in_range(slot.kind, slot.index),
+        Arg::Bytes(bytes) if bytes.len() > limits::LITERAL => *bytes = bytes[..limits::LITERAL].into(),
+        Arg::Str(text) => {
+            if let Some((cut, _)) = text.char_indices().nth(limits::TEXT) {
+                *text = text[..cut].into();
+            }
+        }
+        Arg::Int(int) => *int = super::Int::of(int.value()),
+        _ => {}
+    }
+}

@@ -1,0 +1,31 @@
+//! How large a program and its objects may be.
+//!
+//! The bugs live at boundaries, and a boundary of a short buffer is reached as surely as one of a
+//! long one. Small objects keep a run fast, a finding readable, and the memory of a worker flat.
+
+/// Slots of exporters: `b0` to `b3`.
+pub const EXPORTERS: u8 = 4;
+/// Slots of memoryviews: `v0` to `v7`.
+pub const VIEWS: u8 = 8;
+/// Slots of exports held by a consumer in C: `x0` and `x1`.
+pub const EXPORTS: u8 = 2;
+/// Slots of iterators: `i0` and `i1`.
+pub const ITERATORS: u8 = 2;
+/// Threads: `T0` to `T3`.
+pub const THREADS: u8 = 4;
+/// Steps of one program; what is longer is cut by `fixup`.
+pub const STEPS: usize = 512;
+/// Bytes of a literal in a program.
+pub const LITERAL: usize = 64;
+/// Characters of a string in a program.
+pub const TEXT: usize = 24;
+/// Items of a list or tuple in a program.
+pub const ITEMS: usize = 8;
+/// Arguments of one operation.
+pub const ARGUMENTS: usize = 3;
+/// Bytes of one exporter. A step that would make one longer is skipped on every subject.
+pub const LENGTH: usize = 4096;
+/// Numbers between [`LENGTH`] and this are clamped: as a size they would ask the machine for real
+/// memory, which decides between success and `MemoryError` by how much it has. Above it, CPython
+/// refuses on every machine.
+pub const REFUSED_SIZE: i64 = 1 << 62;

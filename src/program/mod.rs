@@ -1,0 +1,97 @@
+//! What is run: a program is a list of steps, each on a named thread.
+//!
+//! The same program is text for people ([`text`]), bytes for a fuzzer ([`encode`]), and is made by
+//! [`generate`] and varied by [`mutate`]. Whatever its origin, [`fixup`] makes it valid; nothing is
+//! ever rejected.
+
+pub mod arg;
+pub mod encode;
+pub mod fixup;
+pub mod generate;
+pub mod limits;
+pub mod mutate;
+pub mod op;
+pub mod parse;
+pub mod text;
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+pub use arg::{Arg, Float, Int, SliceArg, Slot, SlotKind};
+pub use op::{Op, Role, Syntax, Yields};
+
+use crate::history::ErrorClass;
+
+/// The arguments of one operation.
+pub type Args = ArrayVec<Arg, { limits::ARGUMENTS }>;
+
+/// A whole program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Program {
+    /// The oldest Python that the expectations hold for, as (major, minor): `# python >= 3.14`.
+    pub since: Option<(u8, u8)>,
+    /// The first Python that they no longer hold for: `# python < 3.14`.
+    pub until: Option<(u8, u8)>,
+    /// What is done, in the order in which lockstep does it.
+    pub steps: Vec<Step>,
+}
+
+/// One operation on one thread.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Step {
+    /// The thread, or `None` for a step that runs before the threads start.
+    pub thread: Option<u8>,
+    /// What is done.
+    pub op: Op,
+    /// The slot it is done on; `None` exactly if the operation has no receiver.
+    pub receiver: Option<Slot>,
+    /// What it is given.
+    pub args: Args,
+    /// Where the resulting object is put.
+    pub dest: Option<Slot>,
+    /// What the step must see, if the program says so.
+    pub expect: Option<Expect>,
+}
+
+/// What a step must see: `#! ok`, `#! BufferError`, `#! skipped`, or a value as it is printed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Expect {
+    /// No error.
+    Ok,
+    /// Nothing: a slot is empty, or an object would grow beyond the limit.
+    Skipped,
+    /// This exception.
+    Raises(ErrorClass),
+    /// This value, as [`crate::history::Value`] prints it.
+    Value(Box<str>),
+}
+
+impl Program {
+    /// The number of threads, at least one.
+    pub fn threads(&self) -> u8 {
+        self.steps.iter().filter_map(|step| step.thread).max().map_or(1, |last| last + 1)
+    }
+
+    /// How often lockstep hands over from one thread to another.
+    pub fn hand_overs(&self) -> usize {
+        self.steps.windows(2).filter(|pair| pair[0].lane() != pair[1].lane()).count()
+    }
+}
+
+impl Step {
+    /// A step before the threads start, with no expectation.
+    pub fn new(op: Op, receiver: Option<Slot>, args: Args, dest: Option<Slot>) -> Step {
+        Step { thread: None, op, receiver, args, dest, expect: None }
+    }
+
+    /// The thread that runs the step; what runs before the threads start runs on the first.
+    #[inline]
+    pub fn lane(&self) -> u8 {
+        self.thread.unwrap_or(0)
+    }
+
+    /// The slots that must be filled for the step to run.
+    pub fn needs(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.receiver.into_iter().chain(self.args.iter().flat_map(Arg::slots))
+    }
+}

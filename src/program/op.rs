@@ -1,0 +1,257 @@
+//! The one table of operations. The grammar, the generator, the mutator, the encodings and the
+//! calls into CPython are all derived from its rows; only what an operation *means* is elsewhere
+//! (`subject::meaning`).
+
+use serde::{Deserialize, Serialize};
+
+use super::arg::SlotKind;
+
+/// How an operation is written, which is also how CPython is asked to do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Syntax {
+    /// `b0 = bytearray(ARG)`: the call of a class.
+    Class(&'static str),
+    /// `b0.append(ARG)`
+    Method(&'static str),
+    /// `len(b0)`
+    Function(&'static str),
+    /// `v0.shape`
+    Attribute(&'static str),
+    /// `b0[ARG]`
+    Item,
+    /// `b0[ARG] = ARG`
+    SetItem,
+    /// `del b0[ARG]`
+    DelItem,
+    /// `b0 += ARG`
+    InPlace(&'static str),
+    /// `b0 + ARG`
+    Binary(&'static str),
+    /// `ARG in b0`
+    In,
+    /// `with v0: pass`
+    With,
+    /// `del b0`
+    Drop,
+}
+
+/// Which slots an operation may be done on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum On {
+    /// None: the operation makes its object out of its arguments.
+    Nothing,
+    /// An exporter.
+    Exporter,
+    /// A memoryview.
+    View,
+    /// An exporter or a view.
+    Memory,
+    /// An export held by a consumer.
+    Export,
+    /// An iterator.
+    Iterator,
+    /// Any slot.
+    Any,
+}
+
+impl On {
+    /// The kinds of slot that may stand here.
+    pub const fn kinds(self) -> &'static [SlotKind] {
+        use SlotKind::{Export, Exporter, Iterator, View};
+        match self {
+            On::Nothing => &[],
+            On::Exporter => &[Exporter],
+            On::View => &[View],
+            On::Memory => &[Exporter, View],
+            On::Export => &[Export],
+            On::Iterator => &[Iterator],
+            On::Any => &[Exporter, View, Export, Iterator],
+        }
+    }
+}
+
+/// What an argument is for. It says which values are likely to be interesting; anything else may
+/// stand there too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// An index or bound into the receiver.
+    Index,
+    /// The length of what is made.
+    Size,
+    /// How often something is repeated.
+    Times,
+    /// A byte to store.
+    Byte,
+    /// An index or a slice of the receiver.
+    Key,
+    /// A value to store under a key: an item, or the bytes of a slice.
+    Item,
+    /// An object that has a buffer.
+    Buffer,
+    /// Whatever `bytearray()` takes: a size, a buffer, an iterable.
+    Source,
+    /// What is looked for: a byte or a buffer.
+    Needle,
+    /// Another object to compare with.
+    Other,
+    /// Objects to be joined.
+    Parts,
+    /// A table of 256 bytes, or `None`.
+    Table,
+    /// The format of a cast.
+    Format,
+    /// The shape of a cast.
+    Shape,
+    /// The separator of `hex`.
+    Separator,
+    /// The exporter of a new view or export.
+    Exporter,
+}
+
+/// What comes out of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Yields {
+    /// A value, which is observed and dropped.
+    Value,
+    /// An object that must be put in a slot of this kind.
+    Into(SlotKind),
+    /// An object that may be put in a slot of this kind, or else is observed and dropped.
+    Maybe(SlotKind),
+    /// As `Maybe`, in a slot of the receiver's kind, and only if the key is a slice.
+    Part,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The operation.
+    pub op: Op,
+    /// How it is written.
+    pub syntax: Syntax,
+    /// What it is done on.
+    pub on: On,
+    /// What its arguments are for.
+    pub args: &'static [Role],
+    /// How many of them must be there.
+    pub required: usize,
+    /// What comes out.
+    pub yields: Yields,
+    /// How often it is generated, relative to the others.
+    pub weight: u16,
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $op:ident: $syntax:expr, $on:ident, $required:literal of [$($role:ident)*],
+        $yields:expr, $weight:literal;)*) => {
+        /// An operation on exporters, views, exports or iterators.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum Op { $(#[doc = concat!("See the row `", stringify!($op), "` of the table.")] $op,)* }
+
+        /// The table, in the order of [`Op`].
+        pub static TABLE: &[Row] = {
+            use SlotKind::{Export, Exporter, Iterator, View};
+            use Syntax::{
+                Attribute, Binary, Class, DelItem, Drop, Function, In, InPlace, Item, Method, SetItem, With,
+            };
+            use Yields::{Into, Maybe, Part, Value};
+            &[$(Row {
+                op: Op::$op,
+                syntax: $syntax,
+                on: On::$on,
+                args: &[$(Role::$role),*],
+                required: $required,
+                yields: $yields,
+                weight: $weight,
+            },)*]
+        };
+    };
+}
+
+operations! {
+    // Exporters: made, and made again.
+    NewByteArray: Class("bytearray"), Nothing, 0 of [Source], Into(Exporter), 30;
+    NewBytes: Class("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
+    Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
+    // Exporters: operations that may resize.
+    Append: Method("append"), Exporter, 1 of [Byte], Value, 16;
+    Extend: Method("extend"), Exporter, 1 of [Source], Value, 14;
+    Insert: Method("insert"), Exporter, 2 of [Index Byte], Value, 10;
+    Pop: Method("pop"), Exporter, 0 of [Index], Value, 12;
+    Remove: Method("remove"), Exporter, 1 of [Byte], Value, 6;
+    Clear: Method("clear"), Exporter, 0 of [], Value, 8;
+    Resize: Method("resize"), Exporter, 1 of [Size], Value, 4;
+    TakeBytes: Method("take_bytes"), Exporter, 0 of [Index], Maybe(Exporter), 2;
+    InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 10;
+    InPlaceMultiply: InPlace("*="), Exporter, 1 of [Times], Value, 6;
+    // Exporters: operations that read, or write in place.
+    Reverse: Method("reverse"), Exporter, 0 of [], Value, 5;
+    Copy: Method("copy"), Exporter, 0 of [], Maybe(Exporter), 4;
+    Add: Binary("+"), Exporter, 1 of [Buffer], Maybe(Exporter), 6;
+    Multiply: Binary("*"), Exporter, 1 of [Times], Maybe(Exporter), 4;
+    Find: Method("find"), Exporter, 1 of [Needle Index Index], Value, 5;
+    StartsWith: Method("startswith"), Exporter, 1 of [Buffer Index Index], Value, 4;
+    Split: Method("split"), Exporter, 0 of [Separator Index], Value, 4;
+    Join: Method("join"), Exporter, 1 of [Parts], Maybe(Exporter), 5;
+    Replace: Method("replace"), Exporter, 2 of [Buffer Buffer Times], Maybe(Exporter), 5;
+    Translate: Method("translate"), Exporter, 1 of [Table], Maybe(Exporter), 3;
+    Strip: Method("strip"), Exporter, 0 of [Separator], Maybe(Exporter), 4;
+    // Exporters and views alike.
+    Count: Method("count"), Memory, 1 of [Needle Index Index], Value, 5;
+    IndexOf: Method("index"), Memory, 1 of [Needle Index Index], Value, 4;
+    Hex: Method("hex"), Memory, 0 of [Separator Times], Value, 4;
+    Item: Item, Memory, 1 of [Key], Part, 45;
+    SetItem: SetItem, Memory, 2 of [Key Item], Value, 45;
+    DelItem: DelItem, Memory, 1 of [Key], Value, 16;
+    Length: Function("len"), Memory, 0 of [], Value, 5;
+    Contains: In, Memory, 1 of [Needle], Value, 5;
+    Equal: Binary("=="), Memory, 1 of [Other], Value, 8;
+    Less: Binary("<"), Memory, 1 of [Other], Value, 3;
+    Hash: Function("hash"), Memory, 0 of [], Value, 3;
+    List: Function("list"), Memory, 0 of [], Value, 5;
+    Iter: Function("iter"), Memory, 0 of [], Into(Iterator), 6;
+    Next: Function("next"), Iterator, 0 of [], Value, 12;
+    // Views.
+    NewView: Class("memoryview"), Nothing, 1 of [Exporter], Into(View), 45;
+    Release: Method("release"), View, 0 of [], Value, 24;
+    With: With, View, 0 of [], Value, 6;
+    Cast: Method("cast"), View, 1 of [Format Shape], Into(View), 16;
+    ToReadOnly: Method("toreadonly"), View, 0 of [], Into(View), 5;
+    ToBytes: Method("tobytes"), View, 0 of [], Value, 6;
+    ToList: Method("tolist"), View, 0 of [], Value, 6;
+    Obj: Attribute("obj"), View, 0 of [], Value, 3;
+    NBytes: Attribute("nbytes"), View, 0 of [], Value, 2;
+    ItemSize: Attribute("itemsize"), View, 0 of [], Value, 2;
+    NDim: Attribute("ndim"), View, 0 of [], Value, 2;
+    Format: Attribute("format"), View, 0 of [], Value, 2;
+    Shape: Attribute("shape"), View, 0 of [], Value, 3;
+    Strides: Attribute("strides"), View, 0 of [], Value, 3;
+    SubOffsets: Attribute("suboffsets"), View, 0 of [], Value, 1;
+    ReadOnly: Attribute("readonly"), View, 0 of [], Value, 2;
+    CContiguous: Attribute("c_contiguous"), View, 0 of [], Value, 2;
+    FContiguous: Attribute("f_contiguous"), View, 0 of [], Value, 1;
+    Contiguous: Attribute("contiguous"), View, 0 of [], Value, 1;
+    // Exports held by a consumer in C.
+    Acquire: Class("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 12;
+    ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
+    // The last reference goes, or one of several.
+    Drop: Drop, Any, 0 of [], Value, 22;
+}
+
+impl Op {
+    /// The row of this operation.
+    #[inline]
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// Every operation, in the order of the table.
+    pub fn all() -> impl Iterator<Item = Op> {
+        TABLE.iter().map(|row| row.op)
+    }
+
+    /// Whether the operation is done on an object in a slot.
+    pub fn has_receiver(self) -> bool {
+        self.row().on != On::Nothing
+    }
+}

@@ -1,0 +1,149 @@
+//! What a world of exporters and views must be able to do, so that operations can mean something
+//! in it.
+//!
+//! An operation of Python is two things: the reading of its arguments, with all their errors, and
+//! a few accesses to objects. The first is the same wherever the objects live and stands once, in
+//! [`super::meaning`]; the second is this trait. The [model](super::model) implements it with
+//! plain values, the [native subject](super::native) with real memory and real atomics. What the
+//! two share is thereby only arithmetic, which CPython checks; what they do not share, the
+//! protocol, is what each checks of the other.
+
+use smallvec::SmallVec;
+
+use crate::exporter::{Exported, Format, Layout, Released};
+use crate::history::Seen;
+use crate::program::Slot;
+
+/// Bytes that an operation copied out.
+pub type Buffer = SmallVec<[u8; 64]>;
+
+/// A version of Python, of which the meaning of some operations depends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version {
+    /// 3.
+    pub major: u8,
+    /// 13 of 3.13.
+    pub minor: u8,
+    /// 5 of 3.13.5. Bug fixes change what operations do.
+    pub micro: u8,
+}
+
+impl Version {
+    /// The version that is meant where no interpreter is there to say.
+    pub const NEWEST: Version = Version { major: 3, minor: 15, micro: 0 };
+
+    /// Whether this is Python 3.`minor` or later.
+    pub const fn since(self, minor: u8) -> bool {
+        self.major > 3 || (self.major == 3 && self.minor >= minor)
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
+}
+
+/// Which exporter an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// Immutable.
+    Bytes,
+    /// Resizable.
+    ByteArray,
+}
+
+/// The memory of one exporter during one of its own operations, which is atomic with respect to
+/// its others (clause S1).
+pub trait Memory {
+    /// Bytes.
+    fn len(&self) -> usize;
+    /// A copy of the contents.
+    fn contents(&self) -> Buffer;
+    /// The byte at `place`, which is below the length.
+    fn get(&self, place: usize) -> u8;
+    /// Stores a byte at `place`, which is below the length.
+    fn set(&mut self, place: usize, byte: u8);
+    /// Stores bytes from `start` on, `step` apart; all places are below the length.
+    fn write(&mut self, start: usize, step: isize, bytes: &[u8]);
+    /// The memory itself, to change its length: refused while exports exist.
+    fn resize(&mut self) -> Result<&mut Vec<u8>, Exported>;
+}
+
+/// What a view or an export is made of.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// An object in a slot: an exporter, a view or an export.
+    Slot(Slot),
+    /// A `bytes` of the program, which no slot names.
+    Bytes(&'a [u8]),
+}
+
+/// The object whose memory a view shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A `bytes` of these contents. Which object it is cannot matter, since it never changes.
+    Bytes(Seen),
+    /// The lowest slot that holds the bytearray or the view, if there is one.
+    Object(Option<Slot>),
+}
+
+/// A world of exporters, views, exports and iterators, each in a slot.
+pub trait Heap {
+    /// An export that an operation holds while it runs.
+    type Hold;
+
+    /// The Python that operations follow.
+    fn version(&self) -> Version;
+    /// Whether a slot is filled.
+    fn holds(&self, slot: Slot) -> bool;
+    /// Whether two filled slots hold the same object.
+    fn same(&self, one: Slot, other: Slot) -> bool;
+    /// Empties a slot: the object goes if nothing else refers to it.
+    fn empty(&mut self, slot: Slot);
+
+    /// Which exporter a filled slot holds.
+    fn flavour(&self, exporter: Slot) -> Flavour;
+    /// Puts a new exporter in a slot.
+    fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>);
+    /// Runs one operation of an exporter.
+    fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R;
+
+    /// Makes a view with a managed buffer of its own; of a view, one on the same managed buffer.
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released>;
+    /// Makes another view on the managed buffer of a view.
+    fn derive(&mut self, dest: Slot, view: Slot, layout: Layout) -> Result<(), Released>;
+    /// Releases a view, unless it has exports of its own (clause M3).
+    fn release_view(&mut self, view: Slot) -> Result<(), Exported>;
+    /// Where the items of a view are.
+    fn layout(&self, view: Slot) -> Result<&Layout, Released>;
+    /// Reads bytes through a view, at an offset from the base of the memory.
+    fn read(&self, view: Slot, offset: isize, out: &mut [u8]) -> Result<(), Released>;
+    /// Writes bytes through a view, at an offset from the base of the memory.
+    fn write(&mut self, view: Slot, offset: isize, bytes: &[u8]) -> Result<(), Released>;
+    /// The object whose memory a view shows.
+    fn owner(&self, view: Slot) -> Result<Owner, Released>;
+    /// What the hash of a view was computed of, if it was.
+    fn hashed(&self, view: Slot) -> Option<&Seen>;
+    /// Remembers what the hash of a view was computed of.
+    fn remember_hash(&mut self, view: Slot, of: Seen);
+
+    /// Makes an export that a consumer holds until it releases it.
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released>;
+    /// Releases it; again is harmless.
+    fn release_export(&mut self, export: Slot);
+
+    /// Makes an iterator.
+    fn iterate(&mut self, dest: Slot, source: Slot);
+    /// The next item of an iterator and its format, or `None` at the end, for ever.
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, Released>;
+
+    /// Acquires an export of the object in a slot for the length of an operation.
+    fn hold(&mut self, slot: Slot) -> Result<Self::Hold, Released>;
+    /// Where the items of a held export are.
+    fn held_layout<'a>(&'a self, hold: &'a Self::Hold) -> &'a Layout;
+    /// The contents of a held export, in C order.
+    fn held_contents(&self, hold: &Self::Hold) -> Buffer;
+    /// Releases it. `failed` says that the operation is on its way out with an error.
+    fn unhold(&mut self, hold: Self::Hold, failed: bool);
+}

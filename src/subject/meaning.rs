@@ -1,0 +1,283 @@
+//! What each operation means: the specification, in terms of a [`Heap`].
+//!
+//! The source of each is the function of the same name in CPython's `Objects/bytearrayobject.c`,
+//! `bytesobject.c`, `bytes_methods.c` and `memoryobject.c`, of which the order of checks is kept:
+//! it decides which of two errors is raised. Where versions differ, the version is asked.
+
+mod compare;
+mod exporters;
+mod make;
+mod views;
+
+use super::heap::{Buffer, Flavour, Heap, Source};
+use super::index;
+use crate::exporter::{Exported, Layout, Released};
+use crate::history::{ErrorClass, Outcome, Skip, Value};
+use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
+
+/// Why an operation has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Raise(ErrorClass),
+    Skip(Skip),
+}
+
+type Result<T = Value> = std::result::Result<T, Stop>;
+
+impl From<ErrorClass> for Stop {
+    fn from(class: ErrorClass) -> Stop {
+        Stop::Raise(class)
+    }
+}
+
+/// A resize while exports exist is a `BufferError` (clause S1).
+impl From<Exported> for Stop {
+    fn from(_: Exported) -> Stop {
+        Stop::Raise(ErrorClass::BufferError)
+    }
+}
+
+/// Any use of a released view is a `ValueError` (clause M2).
+impl From<Released> for Stop {
+    fn from(_: Released) -> Stop {
+        Stop::Raise(ErrorClass::ValueError)
+    }
+}
+
+/// An object that should grow so long that the program is told to leave the step out.
+const TOO_LONG: Stop = Stop::Skip(Skip::TooLong);
+
+/// Runs one step.
+pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
+    for slot in step.needs() {
+        if !heap.holds(slot) {
+            return Outcome::Skipped(Skip::Empty(slot));
+        }
+    }
+    match operation(heap, step) {
+        Ok(value) => Outcome::Value(value),
+        Err(Stop::Raise(class)) => Outcome::Raised(class),
+        Err(Stop::Skip(skip)) => Outcome::Skipped(skip),
+    }
+}
+
+fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    match step.op {
+        Op::Drop => {
+            heap.empty(receiver(step));
+            Ok(Value::None)
+        }
+        Op::NewByteArray | Op::NewBytes | Op::Init | Op::NewView | Op::Acquire => make::run(heap, step),
+        Op::ReleaseExport => {
+            heap.release_export(receiver(step));
+            Ok(Value::None)
+        }
+        Op::Next => match heap.advance(receiver(step))? {
+            Some((format, bytes)) => Ok(super::item::unpack(format, &bytes)),
+            None => Err(ErrorClass::StopIteration.into()),
+        },
+        Op::Equal | Op::Less => compare::run(heap, step),
+        _ if receiver(step).kind == SlotKind::View => views::run(heap, step),
+        _ => exporters::run(heap, step),
+    }
+}
+
+/// The receiver of an operation that has one.
+fn receiver(step: &Step) -> Slot {
+    step.receiver.expect("a valid step has the receiver that its operation needs")
+}
+
+/// What a consumer asks of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    /// `PyBUF_SIMPLE`: one block of bytes.
+    Simple,
+    /// `PyBUF_FULL_RO`: anything goes.
+    Full,
+}
+
+/// Why an argument gives no buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoBuffer {
+    /// It is not an exporter: `TypeError`.
+    NotAnExporter,
+    /// It is a released view or export: `ValueError`.
+    Released,
+    /// It is not contiguous: `BufferError`.
+    NotContiguous,
+}
+
+impl From<NoBuffer> for Stop {
+    fn from(reason: NoBuffer) -> Stop {
+        Stop::Raise(match reason {
+            NoBuffer::NotAnExporter => ErrorClass::TypeError,
+            NoBuffer::Released => ErrorClass::ValueError,
+            NoBuffer::NotContiguous => ErrorClass::BufferError,
+        })
+    }
+}
+
+/// Whether an argument has a buffer at all: `PyObject_CheckBuffer`.
+fn is_exporter(arg: &Arg) -> bool {
+    matches!(arg, Arg::Bytes(_) | Arg::Slot(_))
+}
+
+/// Acquires the buffer of an argument, runs `f` on its layout and its contents in C order, and
+/// releases it, whatever comes of it (clauses R1, R3). While `f` runs, the export exists.
+fn with_buffer<H: Heap, R>(
+    heap: &mut H,
+    arg: &Arg,
+    request: Request,
+    f: impl FnOnce(&mut H, &Layout, &[u8]) -> Result<R>,
+) -> std::result::Result<Result<R>, NoBuffer> {
+    let slot = match arg {
+        Arg::Bytes(bytes) => return Ok(f(heap, &Layout::bytes(bytes.len(), true), bytes)),
+        Arg::Slot(slot) => *slot,
+        _ => return Err(NoBuffer::NotAnExporter),
+    };
+    let hold = heap.hold(slot).map_err(|Released| NoBuffer::Released)?;
+    let layout = heap.held_layout(&hold).clone();
+    if request == Request::Simple && !layout.is_c_contiguous() {
+        heap.unhold(hold, true);
+        return Err(NoBuffer::NotContiguous);
+    }
+    let contents = heap.held_contents(&hold);
+    let result = f(heap, &layout, &contents);
+    heap.unhold(hold, result.is_err());
+    Ok(result)
+}
+
+/// As [`with_buffer`] for one block of bytes, with the errors of `PyObject_GetBuffer`.
+fn with_bytes<H: Heap, R>(heap: &mut H, arg: &Arg, f: impl FnOnce(&mut H, &[u8]) -> Result<R>) -> Result<R> {
+    with_buffer(heap, arg, Request::Simple, |heap, _, bytes| f(heap, bytes))?
+}
+
+/// The contents of an argument at this moment, as one block of bytes.
+fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Buffer> {
+    with_bytes(heap, arg, |_, bytes| Ok(Buffer::from_slice(bytes)))
+}
+
+/// The value of an operation that makes an exporter: stored if the step says where, else observed.
+fn exporter<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour, bytes: Vec<u8>) -> Result {
+    if bytes.len() > limits::LENGTH {
+        return Err(TOO_LONG);
+    }
+    match step.dest {
+        Some(dest) => {
+            heap.store(dest, flavour, bytes);
+            Ok(Value::Stored)
+        }
+        None => Ok(loose(flavour, &bytes)),
+    }
+}
+
+/// An exporter that is observed and dropped.
+fn loose(flavour: Flavour, bytes: &[u8]) -> Value {
+    match flavour {
+        Flavour::Bytes => Value::Bytes(bytes.into()),
+        Flavour::ByteArray => Value::ByteArray(bytes.into()),
+    }
+}
+
+/// What an object is made of: `Err` if it is nothing that has memory.
+fn source(arg: &Arg) -> Result<Source<'_>> {
+    match arg {
+        Arg::Slot(slot) => Ok(Source::Slot(*slot)),
+        Arg::Bytes(bytes) => Ok(Source::Bytes(bytes)),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// The items of an iterable argument, as `list(arg)` has them, or `TypeError`.
+fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
+    match arg {
+        Arg::List(items) | Arg::Tuple(items) => Ok(items.iter().map(literal).collect()),
+        Arg::Str(text) => Ok(text.chars().map(|letter| Value::Str(letter.to_string().into())).collect()),
+        Arg::Bytes(bytes) => Ok(ints(bytes)),
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter => Ok(ints(&heap.operate(*slot, |memory| memory.contents()))),
+            SlotKind::View => views::items(heap, *slot),
+            SlotKind::Export | SlotKind::Iterator => Err(ErrorClass::TypeError.into()),
+        },
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+fn ints(bytes: &[u8]) -> Vec<Value> {
+    bytes.iter().map(|&byte| Value::Int(i128::from(byte))).collect()
+}
+
+/// The value of a literal; of anything else, something that equals nothing.
+fn literal(arg: &Arg) -> Value {
+    match arg {
+        Arg::None => Value::None,
+        Arg::Int(int) => Value::Int(int.value()),
+        Arg::Float(float) => Value::Float(*float),
+        Arg::Bytes(bytes) => Value::Bytes((**bytes).into()),
+        Arg::Str(text) => Value::Str(text.clone()),
+        Arg::List(items) => Value::List(items.iter().map(literal).collect()),
+        Arg::Tuple(items) => Value::Tuple(items.iter().map(literal).collect()),
+        Arg::Slot(slot) => Value::Object(Some(*slot)),
+        Arg::Slice(_) => Value::Foreign("slice".into()),
+    }
+}
+
+/// The bytes of an iterable of ints in `range(0, 256)`.
+fn byte_items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+    items(heap, arg)?
+        .into_iter()
+        .map(|item| match item {
+            Value::Int(value) => u8::try_from(value).map_err(|_| ErrorClass::ValueError.into()),
+            Value::Bool(value) => Ok(u8::from(value)),
+            _ => Err(ErrorClass::TypeError.into()),
+        })
+        .collect()
+}
+
+/// The separator and group of `hex`.
+fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Result<Buffer>) -> Result {
+    let group = match step.args.get(1) {
+        None => 1,
+        Some(group) => i32::try_from(index::ssize(group)?).map_err(|_| ErrorClass::OverflowError)?,
+    };
+    let bytes = contents(heap)?;
+    let separator = match step.args.first() {
+        None => None,
+        Some(Arg::Str(text)) => {
+            let mut letters = text.chars();
+            match (letters.next(), letters.next()) {
+                (Some(letter), None) if letter.is_ascii() => Some(letter),
+                _ => return Err(ErrorClass::ValueError.into()),
+            }
+        }
+        Some(arg) => Some(byte_separator(heap, arg)?),
+    };
+    Ok(Value::Str(super::search::hex(&bytes, separator, group).into()))
+}
+
+/// A separator that is not a `str`: its length is asked first, then what it is.
+fn byte_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<char> {
+    let length = match arg {
+        Arg::Bytes(bytes) => bytes.len(),
+        Arg::List(items) | Arg::Tuple(items) => items.len(),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.len()),
+        Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
+        _ => return Err(ErrorClass::TypeError.into()),
+    };
+    if length != 1 {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let bytes = exact_bytes(heap, arg).ok_or(ErrorClass::TypeError)?;
+    if bytes[0].is_ascii() { Ok(char::from(bytes[0])) } else { Err(ErrorClass::ValueError.into()) }
+}
+
+/// The contents of an argument that is exactly a `bytes`.
+fn exact_bytes<H: Heap>(heap: &mut H, arg: &Arg) -> Option<Buffer> {
+    match arg {
+        Arg::Bytes(bytes) => Some(Buffer::from_slice(bytes)),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::Bytes => {
+            Some(heap.operate(*slot, |memory| memory.contents()))
+        }
+        _ => None,
+    }
+}

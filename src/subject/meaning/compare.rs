@@ -1,0 +1,168 @@
+//! `==`, `<`, and the equality of items.
+//!
+//! Each type compares with what it knows and leaves the rest to the other: `do_richcompare` of
+//! `Objects/object.c`.
+
+use super::super::heap::{Buffer, Flavour, Heap};
+use super::super::item;
+use super::{Request, Result, receiver, with_buffer};
+use crate::exporter::Layout;
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Op, Slot, SlotKind, Step};
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let one = Arg::Slot(receiver(step));
+    let other = &step.args[0];
+    match step.op {
+        Op::Equal => equal(heap, &one, other).map(Value::Bool),
+        _ => {
+            let order = match compare_bytes(heap, &one, other) {
+                Some(order) => Some(order),
+                None => compare_bytes(heap, other, &one).map(std::cmp::Ordering::reverse),
+            };
+            match order {
+                Some(order) => Ok(Value::Bool(order.is_lt())),
+                None => Err(ErrorClass::TypeError.into()),
+            }
+        }
+    }
+}
+
+/// `one == other`: each is asked in turn, and identity decides if neither knows.
+fn equal<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Result<bool> {
+    for (left, right) in [(one, other), (other, one)] {
+        let answer = match side(heap, left) {
+            Side::ByteArray | Side::Bytes => compare_bytes(heap, left, right).map(|order| Ok(order.is_eq())),
+            Side::View(view) => view_equals(heap, view, right).transpose(),
+            Side::Other => None,
+        };
+        if let Some(answer) = answer {
+            return answer;
+        }
+    }
+    Ok(is_same(heap, one, other))
+}
+
+/// Whose comparison is asked.
+enum Side {
+    ByteArray,
+    Bytes,
+    View(Slot),
+    Other,
+}
+
+fn side<H: Heap>(heap: &H, arg: &Arg) -> Side {
+    match arg {
+        Arg::Bytes(_) => Side::Bytes,
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::View => Side::View(*slot),
+            SlotKind::Exporter => match heap.flavour(*slot) {
+                Flavour::Bytes => Side::Bytes,
+                Flavour::ByteArray => Side::ByteArray,
+            },
+            SlotKind::Export | SlotKind::Iterator => Side::Other,
+        },
+        _ => Side::Other,
+    }
+}
+
+fn is_same<H: Heap>(heap: &H, one: &Arg, other: &Arg) -> bool {
+    match (one, other) {
+        (Arg::Slot(one), Arg::Slot(other)) => one.kind == other.kind && heap.same(*one, *other),
+        _ => false,
+    }
+}
+
+/// `bytearray_richcompare` with anything that gives one block of bytes, `bytes_richcompare` with
+/// `bytes` alone.
+fn compare_bytes<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Option<std::cmp::Ordering> {
+    match (side(heap, one), side(heap, other)) {
+        (Side::ByteArray, _) | (Side::Bytes, Side::Bytes) => {
+            let block = |heap: &mut H, arg: &Arg| {
+                with_buffer(heap, arg, Request::Simple, |_, _, bytes| Ok(Buffer::from_slice(bytes)))
+                    .ok()?
+                    .ok()
+            };
+            let one = block(heap, one)?;
+            Some(one.cmp(&block(heap, other)?))
+        }
+        _ => None,
+    }
+}
+
+/// `memory_richcompare`: `None` if the other has no buffer.
+fn view_equals<H: Heap>(heap: &mut H, view: Slot, other: &Arg) -> Result<Option<bool>> {
+    let same = is_same(heap, &Arg::Slot(view), other);
+    // A released view equals itself alone.
+    if heap.layout(view).is_err() {
+        return Ok(Some(same));
+    }
+    if let Arg::Slot(slot) = other
+        && slot.kind == SlotKind::View
+        && heap.layout(*slot).is_err()
+    {
+        return Ok(Some(same));
+    }
+    let own = with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
+        Ok((layout.clone(), Buffer::from_slice(bytes)))
+    })??;
+    match with_buffer(heap, other, Request::Full, |_, layout, bytes| {
+        Ok(same_items(&own.0, &own.1, layout, bytes))
+    }) {
+        Ok(result) => result.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// `equiv_shape`: what lies behind a dimension of no items does not matter.
+pub(super) fn same_shape(one: &Layout, other: &Layout) -> bool {
+    if one.ndim() != other.ndim() {
+        return false;
+    }
+    for (&left, &right) in one.shape.iter().zip(&other.shape) {
+        if left != right {
+            return false;
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    true
+}
+
+/// Whether two buffers are equal by shape and by the values of their items.
+fn same_items(one: &Layout, one_bytes: &[u8], other: &Layout, other_bytes: &[u8]) -> bool {
+    same_shape(one, other)
+        && one_bytes.chunks_exact(one.itemsize()).zip(other_bytes.chunks_exact(other.itemsize())).all(
+            |(left, right)| same_value(&item::unpack(one.format, left), &item::unpack(other.format, right)),
+        )
+}
+
+/// Equality of two items as Python values.
+fn same_value(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Float(one), Value::Float(other)) => one.value() == other.value(),
+        (Value::Float(float), value) | (value, Value::Float(float)) => {
+            number(value).is_some_and(|int| float.value() == int as f64 && float.value() as i128 == int)
+        }
+        (Value::Bytes(one), Value::Bytes(other)) => one == other,
+        (Value::Str(one), Value::Str(other)) => one == other,
+        _ => number(one).is_some() && number(one) == number(other),
+    }
+}
+
+fn number(value: &Value) -> Option<i128> {
+    match value {
+        Value::Int(int) => Some(*int),
+        Value::Bool(bool) => Some(i128::from(*bool)),
+        _ => None,
+    }
+}
+
+/// Whether an item of a view equals an argument.
+pub(super) fn item_equals<H: Heap>(heap: &mut H, item: &Value, arg: &Arg) -> Result<bool> {
+    match (item, arg) {
+        (Value::Bytes(bytes), Arg::Bytes(_) | Arg::Slot(_)) => equal(heap, &Arg::bytes(bytes), arg),
+        _ => Ok(same_value(item, &super::literal(arg))),
+    }
+}

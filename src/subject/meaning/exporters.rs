@@ -1,0 +1,482 @@
+//! Operations of `bytearray` and `bytes`.
+
+use super::super::heap::{Buffer, Flavour, Heap, Memory};
+use super::super::{index, search};
+use super::make::{bytearray_of, is_too_long, set_len};
+use super::{
+    Result, TOO_LONG, byte_items, bytes_of, exporter, hex, ints, is_exporter, loose, receiver, with_bytes,
+};
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let flavour = heap.flavour(slot);
+    let arg = |position: usize| step.args.get(position);
+    match step.op {
+        op if !offers(heap, flavour, op) => Err(ErrorClass::AttributeError.into()),
+        Op::SetItem | Op::DelItem if flavour == Flavour::Bytes => Err(ErrorClass::TypeError.into()),
+
+        Op::Append => {
+            let byte = index::byte(&step.args[0])?;
+            heap.operate(slot, |memory| insert(memory, isize::MAX, byte))
+        }
+        Op::Insert => {
+            let place = index::ssize(&step.args[0])?;
+            let byte = index::byte(&step.args[1])?;
+            heap.operate(slot, |memory| insert(memory, place, byte))
+        }
+        Op::Pop => {
+            let place = arg(0).map_or(Ok(-1), index::ssize)?;
+            heap.operate(slot, |memory| {
+                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                Ok(Value::Int(i128::from(memory.resize()?.remove(place))))
+            })
+        }
+        Op::Remove => {
+            let byte = index::byte(&step.args[0])?;
+            heap.operate(slot, |memory| {
+                let place = memory.contents().iter().position(|&other| other == byte);
+                memory_remove(memory, place.ok_or(ErrorClass::ValueError)?)
+            })
+        }
+        Op::Clear => heap.operate(slot, |memory| set_len(memory, 0)).map(|()| Value::None),
+        Op::Resize => {
+            let size = usize::try_from(index::ssize(&step.args[0])?).map_err(|_| ErrorClass::ValueError)?;
+            if is_too_long(size as i128) {
+                return Err(TOO_LONG);
+            }
+            heap.operate(slot, |memory| set_len(memory, size)).map(|()| Value::None)
+        }
+        Op::TakeBytes => take_bytes(heap, step),
+        Op::Extend => extend(heap, slot, &step.args[0]),
+        Op::InPlaceAdd => in_place_add(heap, slot, flavour, &step.args[0]),
+        Op::InPlaceMultiply => in_place_multiply(heap, slot, flavour, &step.args[0]),
+        Op::Reverse => heap.operate(slot, |memory| {
+            let mut bytes = memory.contents();
+            bytes.reverse();
+            memory.write(0, 1, &bytes);
+            Ok(Value::None)
+        }),
+
+        Op::Copy => {
+            let bytes = contents(heap, slot);
+            exporter(heap, step, flavour, bytes.to_vec())
+        }
+        Op::Add => {
+            let added = bytes_of(heap, &step.args[0]).map_err(concatenation_error)?;
+            let mut bytes = contents(heap, slot).to_vec();
+            bytes.extend_from_slice(&added);
+            exporter(heap, step, flavour, bytes)
+        }
+        Op::Multiply => {
+            let bytes = contents(heap, slot);
+            let size = repeated(flavour, bytes.len(), index::ssize(&step.args[0])?)?;
+            if size > limits::LENGTH {
+                return Err(ErrorClass::MemoryError.into());
+            }
+            exporter(heap, step, flavour, bytes.iter().copied().cycle().take(size).collect())
+        }
+        Op::Length => Ok(Value::Int(heap.operate(slot, |memory| memory.len()) as i128)),
+        Op::List => Ok(Value::List(ints(&contents(heap, slot)))),
+        Op::Iter => {
+            heap.iterate(step.dest.expect("a valid step has the destination that its operation needs"), slot);
+            Ok(Value::Stored)
+        }
+        Op::Hash => match flavour {
+            Flavour::Bytes => Ok(Value::HashOf(contents(heap, slot).as_slice().into())),
+            Flavour::ByteArray => Err(ErrorClass::TypeError.into()),
+        },
+        Op::Hex => hex(heap, step, |heap| Ok(contents(heap, slot))),
+        Op::Find | Op::IndexOf | Op::Count => look_for(heap, step),
+        Op::Contains => contains(heap, slot, &step.args[0]),
+        Op::StartsWith => starts_with(heap, step),
+        Op::Split => split(heap, step, flavour),
+        Op::Join => join(heap, step, flavour),
+        Op::Replace => replace(heap, step, flavour),
+        Op::Translate => translate(heap, step, flavour),
+        Op::Strip => {
+            let dropped = match arg(0) {
+                None | Some(Arg::None) => None,
+                Some(arg) => Some(bytes_of(heap, arg)?),
+            };
+            let bytes = contents(heap, slot);
+            let kept = match &dropped {
+                None => search::strip(&bytes, search::is_space),
+                Some(dropped) => search::strip(&bytes, |byte| dropped.contains(&byte)),
+            };
+            exporter(heap, step, flavour, kept.to_vec())
+        }
+        Op::Item => item(heap, step, flavour),
+        Op::SetItem => set_item(heap, slot, &step.args[0], &step.args[1]),
+        Op::DelItem => del_item(heap, slot, &step.args[0]),
+        _ => unreachable!("{:?} is not an operation of an exporter", step.op),
+    }
+}
+
+/// Whether an exporter of this flavour has the method at all.
+fn offers<H: Heap>(heap: &H, flavour: Flavour, op: Op) -> bool {
+    match op {
+        Op::Append | Op::Extend | Op::Insert | Op::Pop | Op::Remove | Op::Clear | Op::Reverse | Op::Copy => {
+            flavour == Flavour::ByteArray
+        }
+        Op::Resize => flavour == Flavour::ByteArray && heap.version().since(14),
+        Op::TakeBytes => flavour == Flavour::ByteArray && heap.version().since(15),
+        _ => true,
+    }
+}
+
+fn contents<H: Heap>(heap: &mut H, slot: Slot) -> Buffer {
+    heap.operate(slot, |memory| memory.contents())
+}
+
+fn insert(memory: &mut dyn Memory, place: isize, byte: u8) -> Result {
+    let length = memory.len();
+    if length >= limits::LENGTH {
+        return Err(TOO_LONG);
+    }
+    let place = if place < 0 {
+        place.saturating_add_unsigned(length).max(0) as usize
+    } else {
+        (place as usize).min(length)
+    };
+    memory.resize()?.insert(place, byte);
+    Ok(Value::None)
+}
+
+fn memory_remove(memory: &mut dyn Memory, place: usize) -> Result {
+    memory.resize()?.remove(place);
+    Ok(Value::None)
+}
+
+/// Concatenation says `TypeError` whatever is wrong with the other's buffer.
+fn concatenation_error(stop: super::Stop) -> super::Stop {
+    match stop {
+        super::Stop::Raise(_) => ErrorClass::TypeError.into(),
+        skip => skip,
+    }
+}
+
+/// The length of `length` bytes repeated, if some machine could hold it.
+fn repeated(flavour: Flavour, length: usize, times: isize) -> Result<usize> {
+    let size = length as i128 * times.max(0) as i128;
+    let beyond = |limit: i128| size > limit;
+    match flavour {
+        Flavour::ByteArray if beyond(isize::MAX as i128) => Err(ErrorClass::MemoryError.into()),
+        Flavour::Bytes if beyond(isize::MAX as i128 - 33) => Err(ErrorClass::OverflowError.into()),
+        _ if is_too_long(size) => Err(TOO_LONG),
+        _ => Ok(size as usize),
+    }
+}
+
+/// `bytearray_extend`: a buffer is held while the memory grows, anything else is read first.
+fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
+    let append = |heap: &mut H, bytes: &[u8]| {
+        heap.operate(slot, |memory| {
+            if bytes.is_empty() {
+                return Ok(Value::None);
+            }
+            if memory.len() + bytes.len() > limits::LENGTH {
+                return Err(TOO_LONG);
+            }
+            memory.resize()?.extend_from_slice(bytes);
+            Ok(Value::None)
+        })
+    };
+    match arg {
+        // Of itself it takes a copy.
+        Arg::Slot(other) if other.kind == SlotKind::Exporter && heap.same(slot, *other) => {
+            let bytes = contents(heap, slot);
+            append(heap, &bytes)
+        }
+        _ if is_exporter(arg) => {
+            match super::with_buffer(heap, arg, super::Request::Simple, |heap, _, bytes| append(heap, bytes))
+            {
+                Ok(result) => result,
+                Err(_) => Err(ErrorClass::TypeError.into()),
+            }
+        }
+        _ => {
+            let bytes = byte_items(heap, arg)?;
+            append(heap, &bytes)
+        }
+    }
+}
+
+/// `bytearray_iconcat` holds the other's buffer while it resizes, even if the other is itself. Of
+/// `bytes`, `+=` makes a new object.
+fn in_place_add<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) -> Result {
+    let result = super::with_buffer(heap, arg, super::Request::Simple, |heap, _, added| {
+        let grown =
+            |length: usize| if length + added.len() > limits::LENGTH { Err(TOO_LONG) } else { Ok(()) };
+        if flavour == Flavour::Bytes {
+            let mut bytes = contents(heap, slot).to_vec();
+            grown(bytes.len())?;
+            bytes.extend_from_slice(added);
+            return Ok(Some(bytes));
+        }
+        heap.operate(slot, |memory| {
+            grown(memory.len())?;
+            if !added.is_empty() {
+                memory.resize()?.extend_from_slice(added);
+            }
+            Ok(None)
+        })
+    });
+    match result {
+        Ok(Ok(Some(bytes))) => heap.store(slot, flavour, bytes),
+        Ok(result) => drop(result?),
+        Err(_) => return Err(ErrorClass::TypeError.into()),
+    }
+    Ok(Value::None)
+}
+
+fn in_place_multiply<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) -> Result {
+    let times = index::ssize(arg)?;
+    if flavour == Flavour::Bytes {
+        let bytes = contents(heap, slot);
+        let size = repeated(flavour, bytes.len(), times)?;
+        if size > limits::LENGTH {
+            return Err(ErrorClass::MemoryError.into());
+        }
+        heap.store(slot, flavour, bytes.iter().copied().cycle().take(size).collect());
+        return Ok(Value::None);
+    }
+    heap.operate(slot, |memory| {
+        let bytes = memory.contents();
+        let size = repeated(flavour, bytes.len(), times)?;
+        set_len(memory, size)?;
+        let grown: Buffer = bytes.iter().copied().cycle().take(size).collect();
+        memory.write(0, 1, &grown);
+        Ok(Value::None)
+    })
+}
+
+/// `bytearray.take_bytes` (3.15): the first `n` bytes leave as a `bytes`.
+fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let wanted = match step.args.first() {
+        None | Some(Arg::None) => None,
+        Some(arg) => Some(index::ssize_or(arg, ErrorClass::IndexError)?),
+    };
+    let taken = heap.operate(slot, |memory| -> Result<Vec<u8>> {
+        let length = memory.len();
+        let count = match wanted {
+            None => length,
+            Some(count) if count < 0 => {
+                usize::try_from(count.saturating_add_unsigned(length)).map_err(|_| ErrorClass::IndexError)?
+            }
+            Some(count) => count as usize,
+        };
+        if count > length {
+            return Err(ErrorClass::IndexError.into());
+        }
+        let bytes = memory.resize()?;
+        Ok(bytes.drain(..count).collect::<Vec<u8>>())
+    })?;
+    exporter(heap, step, Flavour::Bytes, taken)
+}
+
+/// What is looked for: a byte, or the contents of a buffer.
+fn needle<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Buffer> {
+    match arg {
+        Arg::Int(_) => Ok(Buffer::from_slice(&[index::byte(arg)?])),
+        _ => bytes_of(heap, arg),
+    }
+}
+
+fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let start = index::bound(step.args.get(1), 0)?;
+    let end = index::bound(step.args.get(2), isize::MAX)?;
+    let needle = needle(heap, &step.args[0])?;
+    let hay = contents(heap, receiver(step));
+    let (start, end) = index::range(start, end, hay.len());
+    let found = search::find(&hay, &needle, start, end);
+    match (step.op, found) {
+        (Op::Count, _) => Ok(Value::Int(search::count(&hay, &needle, start, end) as i128)),
+        (_, Some(place)) => Ok(Value::Int(place as i128)),
+        (Op::Find, None) => Ok(Value::Int(-1)),
+        (_, None) => Err(ErrorClass::ValueError.into()),
+    }
+}
+
+fn contains<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
+    let needle = needle(heap, arg)?;
+    let hay = contents(heap, slot);
+    Ok(Value::Bool(search::find(&hay, &needle, 0, hay.len()).is_some()))
+}
+
+fn starts_with<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let start = index::bound(step.args.get(1), 0)?;
+    let end = index::bound(step.args.get(2), isize::MAX)?;
+    let one = [step.args[0].clone()];
+    let prefixes: &[Arg] = match &step.args[0] {
+        Arg::Tuple(prefixes) => prefixes,
+        _ => &one,
+    };
+    for prefix in prefixes {
+        let prefix = bytes_of(heap, prefix)?;
+        let hay = contents(heap, receiver(step));
+        let (start, end) = index::range(start, end, hay.len());
+        if search::starts_with(&hay, &prefix, start, end) {
+            return Ok(Value::Bool(true));
+        }
+    }
+    Ok(Value::Bool(false))
+}
+
+fn split<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
+    let most = step.args.get(1).map_or(Ok(-1), index::ssize)?;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let slot = receiver(step);
+    let parts = match step.args.first() {
+        None | Some(Arg::None) => search::split_space(&contents(heap, slot), most),
+        Some(arg) => {
+            let separator = bytes_of(heap, arg)?;
+            if separator.is_empty() {
+                return Err(ErrorClass::ValueError.into());
+            }
+            search::split(&contents(heap, slot), &separator, most)
+        }
+    };
+    Ok(Value::List(parts.iter().map(|part| loose(flavour, part)).collect()))
+}
+
+fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
+    let separator = contents(heap, receiver(step));
+    let mut joined = Vec::new();
+    let mut add = |position: usize, part: &[u8]| {
+        if position > 0 {
+            joined.extend_from_slice(&separator);
+        }
+        joined.extend_from_slice(part);
+    };
+    match &step.args[0] {
+        Arg::List(parts) | Arg::Tuple(parts) => {
+            for (position, part) in parts.iter().enumerate() {
+                // Whatever is wrong with the part's buffer, it is "not bytes-like".
+                let part = bytes_of(heap, part).map_err(concatenation_error)?;
+                add(position, &part);
+            }
+        }
+        // Any other iterable: its items are ints, or `bytes` of format `c`.
+        arg => {
+            for (position, part) in super::items(heap, arg)?.iter().enumerate() {
+                match part {
+                    Value::Bytes(part) => add(position, part),
+                    _ => return Err(ErrorClass::TypeError.into()),
+                }
+            }
+        }
+    }
+    exporter(heap, step, flavour, joined)
+}
+
+fn replace<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
+    let old = bytes_of(heap, &step.args[0])?;
+    let new = bytes_of(heap, &step.args[1])?;
+    let most = step.args.get(2).map_or(Ok(-1), index::ssize)?;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let bytes = contents(heap, receiver(step));
+    exporter(heap, step, flavour, search::replace(&bytes, &old, &new, most))
+}
+
+fn translate<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
+    let bytes = contents(heap, receiver(step));
+    let translated = match &step.args[0] {
+        Arg::None => bytes.to_vec(),
+        table => with_bytes(heap, table, |_, table| {
+            if table.len() != 256 {
+                return Err(ErrorClass::ValueError.into());
+            }
+            Ok(bytes.iter().map(|&byte| table[usize::from(byte)]).collect())
+        })?,
+    };
+    exporter(heap, step, flavour, translated)
+}
+
+fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
+    let slot = receiver(step);
+    match &step.args[0] {
+        Arg::Int(_) => {
+            let place = index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
+            heap.operate(slot, |memory| {
+                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                Ok(Value::Int(i128::from(memory.get(place))))
+            })
+        }
+        Arg::Slice(slice) => {
+            let bytes = contents(heap, slot);
+            let part = index::slice(slice, bytes.len())?;
+            exporter(heap, step, flavour, part.places().map(|place| bytes[place]).collect())
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// `bytearray_ass_subscript` with a value.
+fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
+    let slice = match key {
+        Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            let byte = index::byte(value)?;
+            return heap.operate(slot, |memory| {
+                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                memory.set(place, byte);
+                Ok(Value::None)
+            });
+        }
+        Arg::Slice(slice) => slice,
+        _ => return Err(ErrorClass::TypeError.into()),
+    };
+    index::slice(slice, 0)?;
+    let bytes = match value {
+        Arg::Int(_) | Arg::Float(_) | Arg::Str(_) => return Err(ErrorClass::TypeError.into()),
+        // Anything is copied first; a bytearray only if it is the receiver, but nothing can happen
+        // between its copy and its use.
+        _ => bytearray_of(heap, value)?,
+    };
+    heap.operate(slot, |memory| assign(memory, slice, &bytes))
+}
+
+fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
+    match key {
+        Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            heap.operate(slot, |memory| {
+                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                memory_remove(memory, place)
+            })
+        }
+        Arg::Slice(slice) => heap.operate(slot, |memory| assign(memory, slice, &[])),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// Assigns `bytes` to a slice; nothing deletes it.
+fn assign(memory: &mut dyn Memory, slice: &crate::program::SliceArg, bytes: &[u8]) -> Result {
+    let part = index::slice(slice, memory.len())?;
+    if part.step == 1 {
+        // "Make sure b[5:2] = ... inserts before 5, not before 2."
+        let start = part.start as usize;
+        if bytes.len() == part.count {
+            memory.write(start, 1, bytes);
+        } else if memory.len() - part.count + bytes.len() > limits::LENGTH {
+            return Err(TOO_LONG);
+        } else {
+            memory.resize()?.splice(start..start + part.count, bytes.iter().copied());
+        }
+    } else if bytes.is_empty() {
+        // An extended slice is refused even if there is nothing to delete (clause S3).
+        let memory = memory.resize()?;
+        let mut doomed = vec![false; memory.len()];
+        part.places().for_each(|place| doomed[place] = true);
+        let mut doomed = doomed.into_iter();
+        memory.retain(|_| !doomed.next().unwrap_or(false));
+    } else if bytes.len() != part.count {
+        return Err(ErrorClass::ValueError.into());
+    } else {
+        memory.write(part.start as usize, part.step, bytes);
+    }
+    Ok(Value::None)
+}

@@ -1,0 +1,140 @@
+//! Construction: `bytearray()`, `bytes()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
+
+use super::super::heap::{Flavour, Heap, Memory};
+use super::super::index;
+use super::{Request, Result, TOO_LONG, byte_items, exact_bytes, is_exporter, receiver, source, with_buffer};
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Op, Step, limits};
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    match step.op {
+        Op::Init => {
+            let exporter = receiver(step);
+            match heap.flavour(exporter) {
+                // `object.__init__`, which accepts anything after another `__new__`.
+                Flavour::Bytes => Ok(Value::None),
+                Flavour::ByteArray => init(heap, step),
+            }
+        }
+        Op::NewByteArray => {
+            let bytes = match step.args.first() {
+                None => Vec::new(),
+                Some(arg) => bytearray_of(heap, arg)?,
+            };
+            super::exporter(heap, step, Flavour::ByteArray, bytes)
+        }
+        Op::NewBytes => {
+            let bytes = bytes_of(heap, &step.args[0])?;
+            super::exporter(heap, step, Flavour::Bytes, bytes)
+        }
+        Op::NewView | Op::Acquire => {
+            let source = source(&step.args[0])?;
+            let dest = step.dest.expect("a valid step has the destination that its operation needs");
+            match step.op {
+                Op::NewView => heap.view(dest, source)?,
+                _ => heap.export(dest, source)?,
+            }
+            Ok(Value::Stored)
+        }
+        _ => unreachable!("{:?} constructs nothing", step.op),
+    }
+}
+
+/// `bytearray___init___impl`: "Empty previous contents (yes, do this first of all!)".
+fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let exporter = receiver(step);
+    if let Some(Arg::Int(size)) = step.args.first()
+        && is_too_long(size.value())
+    {
+        return Err(TOO_LONG);
+    }
+    heap.operate(exporter, |memory| set_len(memory, 0))?;
+    match step.args.first() {
+        None => {}
+        Some(Arg::Int(_)) => {
+            let size = size(&step.args[0])?;
+            heap.operate(exporter, |memory| set_len(memory, size))?;
+        }
+        // While the new contents are copied, the export of their source exists. The source may be
+        // this very object, empty by then.
+        Some(arg) if is_exporter(arg) => with_buffer(heap, arg, Request::Full, |heap, _, bytes| {
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            heap.operate(exporter, |memory| replace(memory, bytes))
+        })??,
+        Some(arg) => {
+            let bytes = byte_items(heap, arg)?;
+            heap.operate(exporter, |memory| replace(memory, &bytes))?;
+        }
+    }
+    Ok(Value::None)
+}
+
+/// The contents of `bytearray(arg)`.
+pub(super) fn bytearray_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+    match arg {
+        Arg::Int(_) => {
+            let size = size(arg)?;
+            if size > limits::LENGTH { Err(ErrorClass::MemoryError.into()) } else { Ok(vec![0; size]) }
+        }
+        // A string needs an encoding.
+        Arg::Str(_) => Err(ErrorClass::TypeError.into()),
+        _ if is_exporter(arg) => with_buffer(heap, arg, Request::Full, |_, _, bytes| Ok(bytes.to_vec()))?,
+        _ => byte_items(heap, arg),
+    }
+}
+
+/// The contents of `bytes(arg)`.
+fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+    if let Arg::Int(_) = arg {
+        let size = size(arg)?;
+        // `PyBytesObject_SIZE`: the header and the final zero must fit too.
+        return match size {
+            _ if size > isize::MAX as usize - 33 => Err(ErrorClass::OverflowError.into()),
+            _ if size > limits::LENGTH => Err(ErrorClass::MemoryError.into()),
+            _ => Ok(vec![0; size]),
+        };
+    }
+    match exact_bytes(heap, arg) {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => bytearray_of(heap, arg),
+    }
+}
+
+/// A size: negative ones are a `ValueError`, those that no machine has are the caller's, those in
+/// between are left out.
+fn size(arg: &Arg) -> Result<usize> {
+    let size = index::ssize(arg)?;
+    let size = usize::try_from(size).map_err(|_| ErrorClass::ValueError)?;
+    if is_too_long(size as i128) { Err(TOO_LONG) } else { Ok(size) }
+}
+
+/// Whether a size is one that some machines can give and others cannot.
+pub(super) fn is_too_long(size: i128) -> bool {
+    (limits::LENGTH as i128 + 1..i128::from(limits::REFUSED_SIZE)).contains(&size)
+}
+
+/// `PyByteArray_Resize`: nothing is checked if the length stays (clause S3).
+pub(super) fn set_len(memory: &mut dyn Memory, length: usize) -> Result<()> {
+    if length == memory.len() {
+        return Ok(());
+    }
+    let bytes = memory.resize()?;
+    if length > limits::LENGTH {
+        return Err(ErrorClass::MemoryError.into());
+    }
+    bytes.resize(length, 0);
+    Ok(())
+}
+
+fn replace(memory: &mut dyn Memory, bytes: &[u8]) -> Result<()> {
+    if bytes.len() == memory.len() {
+        memory.write(0, 1, bytes);
+        return Ok(());
+    }
+    let old = memory.resize()?;
+    old.clear();
+    old.extend_from_slice(bytes);
+    Ok(())
+}

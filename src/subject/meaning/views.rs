@@ -1,0 +1,442 @@
+//! Operations of `memoryview`.
+
+use super::super::heap::{Buffer, Heap, Owner};
+use super::super::{index, item};
+use super::{Request, Result, exact_bytes, hex, receiver, with_buffer};
+use crate::exporter::{Format, Layout, MAX_NDIM};
+use crate::history::{ErrorClass, Seen, Value};
+use crate::program::{Arg, Op, Slot, SlotKind, Step};
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let view = receiver(step);
+    match step.op {
+        Op::Release => Ok(heap.release_view(view).map(|()| Value::None)?),
+        Op::With => {
+            heap.layout(view)?;
+            Ok(heap.release_view(view).map(|()| Value::None)?)
+        }
+        Op::Cast => cast(heap, step),
+        Op::ToReadOnly => {
+            let layout = Layout { readonly: true, ..heap.layout(view)?.clone() };
+            derive(heap, step, layout)
+        }
+        Op::ToBytes => Ok(Value::Bytes(contents(heap, view)?.as_slice().into())),
+        Op::ToList => tolist(heap, view),
+        Op::Hex => hex(heap, step, |heap| contents(heap, view)),
+        Op::Hash => hash(heap, view),
+        Op::Length => Ok(Value::Int(length(heap, view)? as i128)),
+        Op::List => Ok(Value::List(items(heap, view)?)),
+        Op::Iter => iter(heap, step),
+        Op::Contains => {
+            let found = items_for_search(heap, view)?;
+            for item in found {
+                if super::compare::item_equals(heap, &item, &step.args[0])? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Ok(Value::Bool(false))
+        }
+        Op::Count | Op::IndexOf => look_for(heap, step),
+        Op::Item => get(heap, step),
+        Op::SetItem => set(heap, step),
+        // Read-only or not, it is a `TypeError`.
+        Op::DelItem => {
+            heap.layout(view)?;
+            Err(ErrorClass::TypeError.into())
+        }
+        _ => attribute(heap, step.op, view),
+    }
+}
+
+fn attribute<H: Heap>(heap: &H, op: Op, view: Slot) -> Result {
+    let layout = heap.layout(view)?;
+    let dims = |dims: &[isize]| Value::Tuple(dims.iter().map(|&dim| Value::Int(dim as i128)).collect());
+    Ok(match op {
+        Op::Obj => match heap.owner(view)? {
+            Owner::Bytes(bytes) => Value::Bytes(bytes),
+            Owner::Object(slot) => Value::Object(slot),
+        },
+        Op::NBytes => Value::Int(layout.nbytes() as i128),
+        Op::ItemSize => Value::Int(layout.itemsize() as i128),
+        Op::NDim => Value::Int(layout.ndim() as i128),
+        Op::Format => Value::Str(layout.format.to_string().into()),
+        Op::Shape => dims(&layout.shape),
+        Op::Strides => dims(&layout.strides),
+        Op::SubOffsets => dims(&[]),
+        Op::ReadOnly => Value::Bool(layout.readonly),
+        Op::CContiguous => Value::Bool(layout.is_c_contiguous()),
+        Op::FContiguous => Value::Bool(layout.is_f_contiguous()),
+        Op::Contiguous => Value::Bool(layout.is_c_contiguous() || layout.is_f_contiguous()),
+        _ => unreachable!("{op:?} is not an operation of a view"),
+    })
+}
+
+fn derive<H: Heap>(heap: &mut H, step: &Step, layout: Layout) -> Result {
+    let dest = step.dest.expect("a valid step has the destination that its operation needs");
+    heap.derive(dest, receiver(step), layout)?;
+    Ok(Value::Stored)
+}
+
+/// The contents of a view in C order.
+fn contents<H: Heap>(heap: &H, view: Slot) -> Result<Buffer> {
+    gather(heap, view, heap.layout(view)?)
+}
+
+/// The bytes of the items that `layout` names, in C order.
+fn gather<H: Heap>(heap: &H, view: Slot, layout: &Layout) -> Result<Buffer> {
+    let size = layout.itemsize();
+    let mut bytes = Buffer::from_elem(0, layout.nbytes());
+    if layout.is_c_contiguous() {
+        heap.read(view, layout.offset, &mut bytes)?;
+    } else {
+        for (chunk, offset) in bytes.chunks_exact_mut(size).zip(layout.offsets()) {
+            heap.read(view, offset, chunk)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// `len(view)`.
+pub(super) fn length<H: Heap>(heap: &H, view: Slot) -> Result<usize> {
+    let layout = heap.layout(view)?;
+    Ok(*layout.shape.first().ok_or(ErrorClass::TypeError)? as usize)
+}
+
+/// The items of a one-dimensional view.
+pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
+    let layout = heap.layout(view)?;
+    match layout.ndim() {
+        0 => Err(ErrorClass::TypeError.into()),
+        1 => Ok(values(layout.format, &contents(heap, view)?)),
+        // Before 3.11 nothing is refused until an item is asked for.
+        _ if !has_iterator(heap) && layout.shape[0] == 0 => Ok(Vec::new()),
+        _ => Err(ErrorClass::NotImplementedError.into()),
+    }
+}
+
+/// Whether memoryviews have an iterator of their own, rather than that of all sequences.
+fn has_iterator<H: Heap>(heap: &H) -> bool {
+    heap.version().since(11)
+}
+
+/// As [`items`], for `in` and `count`.
+fn items_for_search<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
+    items(heap, view)
+}
+
+fn values(format: Format, bytes: &[u8]) -> Vec<Value> {
+    bytes.chunks_exact(format.itemsize()).map(|bytes| item::unpack(format, bytes)).collect()
+}
+
+fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let view = receiver(step);
+    if has_iterator(heap) {
+        match heap.layout(view)?.ndim() {
+            0 => return Err(ErrorClass::TypeError.into()),
+            1 => {}
+            _ => return Err(ErrorClass::NotImplementedError.into()),
+        }
+    }
+    heap.iterate(step.dest.expect("a valid step has the destination that its operation needs"), view);
+    Ok(Value::Stored)
+}
+
+fn tolist<H: Heap>(heap: &H, view: Slot) -> Result {
+    let layout = heap.layout(view)?;
+    let bytes = contents(heap, view)?;
+    Ok(nested(layout.format, &layout.shape, &bytes))
+}
+
+fn nested(format: Format, shape: &[isize], bytes: &[u8]) -> Value {
+    match shape {
+        [] => item::unpack(format, bytes),
+        [_] => Value::List(values(format, bytes)),
+        [first, rest @ ..] => {
+            let size = rest.iter().product::<isize>() as usize * format.itemsize();
+            Value::List(
+                (0..*first as usize)
+                    .map(|place| nested(format, rest, &bytes[place * size..][..size]))
+                    .collect(),
+            )
+        }
+    }
+}
+
+/// `memory_hash`: of read-only bytes whose owner can be hashed. Once computed it outlives the
+/// release.
+fn hash<H: Heap>(heap: &mut H, view: Slot) -> Result {
+    if let Some(bytes) = heap.hashed(view) {
+        return Ok(Value::HashOf(bytes.clone()));
+    }
+    let layout = heap.layout(view)?;
+    if !layout.readonly || !layout.format.code.is_byte() {
+        return Err(ErrorClass::ValueError.into());
+    }
+    match heap.owner(view)? {
+        Owner::Bytes(_) => {}
+        Owner::Object(slot) => hash_owner(heap, slot)?,
+    }
+    let bytes: Seen = contents(heap, view)?.as_slice().into();
+    heap.remember_hash(view, bytes.clone());
+    Ok(Value::HashOf(bytes))
+}
+
+/// The owner of a view's memory is hashed too: a bytearray cannot be, a view may be.
+fn hash_owner<H: Heap>(heap: &mut H, owner: Option<Slot>) -> Result<()> {
+    match owner {
+        Some(slot) if slot.kind == SlotKind::View => hash(heap, slot).map(drop),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let Arg::Str(text) = &step.args[0] else {
+        return Err(ErrorClass::TypeError.into());
+    };
+    let layout = heap.layout(receiver(step))?.clone();
+    if !layout.is_c_contiguous() {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let shape = step.args.get(1);
+    if (shape.is_some() || layout.ndim() != 1) && layout.shape.contains(&0) {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let shape: Option<&[Arg]> = match shape {
+        None => None,
+        Some(Arg::List(items) | Arg::Tuple(items)) => Some(items),
+        Some(_) => return Err(ErrorClass::TypeError.into()),
+    };
+    let ndim = shape.map_or(1, <[Arg]>::len);
+    if layout.ndim() != 1 && ndim != 1 {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let format = cast_format(heap, text)?;
+    if !layout.format.code.is_byte() && !format.code.is_byte() {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let (size, nbytes) = (format.itemsize(), layout.nbytes());
+    if !nbytes.is_multiple_of(size) {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let Some(items) = shape else {
+        return derive(heap, step, layout.recast(format, &[(nbytes / size) as isize]));
+    };
+    let shape = cast_shape(items, size)?;
+    if shape.iter().product::<isize>() as usize * size != nbytes {
+        return Err(ErrorClass::TypeError.into());
+    }
+    if ndim > MAX_NDIM {
+        return Err(super::TOO_LONG);
+    }
+    derive(heap, step, layout.recast(format, &shape))
+}
+
+fn cast_format<H: Heap>(heap: &H, text: &str) -> Result<Format> {
+    if !text.is_ascii() {
+        return Err(ErrorClass::UnicodeEncodeError.into());
+    }
+    // It is a C string from here on.
+    let text = text.split('\0').next().unwrap_or_default();
+    let format = Format::parse(text).ok_or(ErrorClass::ValueError)?;
+    if format.code == crate::exporter::Code::Half && !heap.version().since(12) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    Ok(format)
+}
+
+/// `copy_shape`: ints above zero whose product does not overflow.
+fn cast_shape(items: &[Arg], size: usize) -> Result<Vec<isize>> {
+    let mut length = size as isize;
+    let mut shape = Vec::with_capacity(items.len());
+    for item in items {
+        let dim = index::ssize(item)?;
+        if dim <= 0 || dim > isize::MAX / length {
+            return Err(ErrorClass::ValueError.into());
+        }
+        length *= dim;
+        shape.push(dim);
+    }
+    Ok(shape)
+}
+
+/// `memoryview.count` and `index`, from 3.14.
+fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let view = receiver(step);
+    if !heap.version().since(14) {
+        return Err(ErrorClass::AttributeError.into());
+    }
+    if step.op == Op::Count {
+        if step.args.len() > 1 {
+            return Err(ErrorClass::TypeError.into());
+        }
+        let mut count = 0;
+        for item in items_for_search(heap, view)? {
+            count += i128::from(super::compare::item_equals(heap, &item, &step.args[0])?);
+        }
+        return Ok(Value::Int(count));
+    }
+    // `slice_index(accept={int})`: None is refused.
+    let bound = |arg: Option<&Arg>, default: isize| -> Result<isize> {
+        Ok(arg.map_or(Ok(default), |arg| index::index(arg).map(index::clipped))?)
+    };
+    let start = bound(step.args.get(1), 0)?;
+    let stop = bound(step.args.get(2), isize::MAX)?;
+    let items = items_for_search(heap, view)?;
+    let (start, stop) = index::range(start, stop, items.len());
+    for (place, item) in items.iter().enumerate().take(stop).skip(start) {
+        if super::compare::item_equals(heap, item, &step.args[0])? {
+            return Ok(Value::Int(place as i128));
+        }
+    }
+    Err(ErrorClass::ValueError.into())
+}
+
+/// The offset of the item at a full or partial index.
+fn offset(layout: &Layout, places: &[isize]) -> Result<isize> {
+    let mut offset = layout.offset;
+    for ((&place, &dim), &stride) in places.iter().zip(&layout.shape).zip(&layout.strides) {
+        let place = index::place(place, dim as usize).ok_or(ErrorClass::IndexError)?;
+        offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
+    }
+    Ok(offset)
+}
+
+/// A tuple whose items are all ints.
+fn is_multi_index(key: &Arg) -> Option<&[Arg]> {
+    match key {
+        Arg::Tuple(items) if items.iter().all(|item| matches!(item, Arg::Int(_))) => Some(items),
+        _ => None,
+    }
+}
+
+/// The offset of the item under a tuple of ints: as many as there are dimensions.
+fn multi_offset(layout: &Layout, items: &[Arg]) -> Result<isize> {
+    if items.len() < layout.ndim() {
+        return Err(ErrorClass::NotImplementedError.into());
+    }
+    if items.len() > layout.ndim() {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let mut offset = layout.offset;
+    for ((item, &dim), &stride) in items.iter().zip(&layout.shape).zip(&layout.strides) {
+        let place = index::ssize_or(item, ErrorClass::IndexError)?;
+        let place = index::place(place, dim as usize).ok_or(ErrorClass::IndexError)?;
+        offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
+    }
+    Ok(offset)
+}
+
+/// `memory_subscript`.
+fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let view = receiver(step);
+    let key = &step.args[0];
+    let layout = heap.layout(view)?;
+    let single = |offset: isize| {
+        let mut bytes = [0; 8];
+        let bytes = &mut bytes[..layout.itemsize()];
+        heap.read(view, offset, bytes)?;
+        Ok(item::unpack(layout.format, bytes))
+    };
+    if layout.ndim() == 0 {
+        return match key {
+            Arg::Tuple(items) if items.is_empty() => single(layout.offset),
+            _ => Err(ErrorClass::TypeError.into()),
+        };
+    }
+    match key {
+        Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            if layout.ndim() > 1 {
+                return Err(ErrorClass::NotImplementedError.into());
+            }
+            single(offset(layout, &[place])?)
+        }
+        Arg::Slice(slice) => {
+            let part = index::slice(slice, layout.shape[0] as usize)?;
+            let sliced = layout.slice(part.start, part.count as isize, part.step);
+            match step.dest {
+                Some(_) => derive(heap, step, sliced),
+                None => Ok(Value::View(gather(heap, view, &sliced)?.as_slice().into())),
+            }
+        }
+        _ => match is_multi_index(key) {
+            Some(items) => single(multi_offset(layout, items)?),
+            None => Err(ErrorClass::TypeError.into()),
+        },
+    }
+}
+
+/// `memory_ass_sub` with a value.
+fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let view = receiver(step);
+    let (key, value) = (&step.args[0], &step.args[1]);
+    let layout = heap.layout(view)?.clone();
+    if layout.readonly {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let place = match (key, layout.ndim()) {
+        (Arg::Tuple(items), 0) if items.is_empty() => layout.offset,
+        (_, 0) => return Err(ErrorClass::TypeError.into()),
+        (Arg::Int(_), 1) => offset(&layout, &[index::ssize_or(key, ErrorClass::IndexError)?])?,
+        (Arg::Int(_), _) => return Err(ErrorClass::NotImplementedError.into()),
+        (Arg::Slice(slice), 1) => return assign(heap, view, &layout, slice, value),
+        (Arg::Slice(_), _) => return Err(ErrorClass::NotImplementedError.into()),
+        _ => match is_multi_index(key) {
+            Some(items) => multi_offset(&layout, items)?,
+            None => return Err(ErrorClass::TypeError.into()),
+        },
+    };
+    let exact = exact_bytes(heap, value);
+    let packed = item::pack(
+        layout.format,
+        value,
+        |arg| truth(heap, arg),
+        |_| exact.map(|bytes| item::Packed::from_slice(&bytes)),
+    )?;
+    heap.write(view, place, &packed)?;
+    Ok(Value::None)
+}
+
+/// Assigns the contents of a buffer of the same format and shape to a slice: as if copied out
+/// first, however the two overlap.
+fn assign<H: Heap>(
+    heap: &mut H,
+    view: Slot,
+    layout: &Layout,
+    slice: &crate::program::SliceArg,
+    value: &Arg,
+) -> Result {
+    with_buffer(heap, value, Request::Full, |heap, source, bytes| {
+        let part = index::slice(slice, layout.shape[0] as usize)?;
+        let target = layout.slice(part.start, part.count as isize, part.step);
+        if source.format.code != target.format.code || !super::compare::same_shape(&target, source) {
+            return Err(ErrorClass::ValueError.into());
+        }
+        for (chunk, offset) in bytes.chunks_exact(target.itemsize()).zip(target.offsets()) {
+            heap.write(view, offset, chunk)?;
+        }
+        Ok(Value::None)
+    })?
+}
+
+/// Whether an object is true, as far as format `?` asks.
+fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<bool, ErrorClass> {
+    Ok(match arg {
+        Arg::None => false,
+        Arg::Int(int) => int.value() != 0,
+        Arg::Float(float) => float.value() != 0.0,
+        Arg::Bytes(bytes) => !bytes.is_empty(),
+        Arg::Str(text) => !text.is_empty(),
+        Arg::List(items) | Arg::Tuple(items) => !items.is_empty(),
+        Arg::Slice(_) => true,
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter => heap.operate(*slot, |memory| memory.len()) != 0,
+            SlotKind::View => match length(heap, *slot) {
+                Ok(length) => length != 0,
+                Err(super::Stop::Raise(class)) => return Err(class),
+                Err(super::Stop::Skip(_)) => unreachable!("the length of a view is never left out"),
+            },
+            SlotKind::Export | SlotKind::Iterator => true,
+        },
+    })
+}

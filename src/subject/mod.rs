@@ -1,0 +1,218 @@
+//! What programs run on.
+//!
+//! A [`Subject`] runs steps and can be looked at; it judges nothing. The [`model`] is the law,
+//! every other subject is the accused.
+
+pub mod heap;
+pub mod index;
+mod item;
+mod meaning;
+pub mod model;
+pub mod native;
+mod search;
+
+use std::fmt;
+
+pub use heap::{Flavour, Version};
+pub use model::Model;
+pub use native::Native;
+
+use crate::exporter::Layout;
+use crate::history::Outcome;
+use crate::program::{Slot, Step};
+
+/// Something that programs run on.
+///
+/// The thread that runs a step is the thread of the program; a subject may be sent between threads
+/// but is never used by two at once, except by schedules that say so.
+pub trait Subject: Send {
+    /// What reports call it.
+    fn name(&self) -> &str;
+
+    /// Runs one step.
+    fn step(&mut self, step: &Step) -> Outcome;
+
+    /// The message of the last error that a step raised, if there is one. Recorded, never compared.
+    fn message(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether `slot` holds what `expected` says: what [`Subject::look`] gives, without a copy.
+    fn shows(&self, slot: Slot, expected: &Shown<'_>) -> bool;
+
+    /// What `slot` holds.
+    fn look(&self, slot: Slot) -> Picture;
+
+    /// The hash that a `bytes` of these contents has here.
+    fn hash_of(&self, bytes: &[u8]) -> Option<i128>;
+
+    /// Ends a run: empties all slots, and tells the first thing that is not as it was before the
+    /// run (clause R3).
+    fn rest(&mut self) -> Option<Unrest>;
+}
+
+/// What a slot holds, as far as it can be looked at; borrowed from the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// Nothing.
+    Empty,
+    /// An exporter of these contents.
+    Exporter(Flavour, &'a [u8]),
+    /// A view whose items are there.
+    View(&'a Layout),
+    /// A view that was released.
+    ReleasedView,
+    /// An export, held or released.
+    Export {
+        /// Whether it is held still.
+        held: bool,
+    },
+    /// An iterator. What is left of it is seen by asking it.
+    Iterator,
+}
+
+/// What a slot was seen to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Picture {
+    /// Nothing.
+    Empty,
+    /// An exporter of these contents.
+    Exporter(Flavour, Vec<u8>),
+    /// A view.
+    View(ViewPicture),
+    /// A view that was released.
+    ReleasedView,
+    /// An export, held or released.
+    Export {
+        /// Whether it is held still.
+        held: bool,
+    },
+    /// An iterator.
+    Iterator,
+}
+
+/// Everything that can be seen of a view without reading its items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewPicture {
+    /// From the memory of the exporter to the first item, in bytes (clause G4).
+    pub offset: isize,
+    /// As written.
+    pub format: String,
+    /// Bytes per item.
+    pub itemsize: usize,
+    /// Bytes in all items.
+    pub nbytes: usize,
+    /// Items per dimension.
+    pub shape: Vec<isize>,
+    /// Bytes from item to item per dimension.
+    pub strides: Vec<isize>,
+    /// Whether writes are refused.
+    pub readonly: bool,
+    /// Whether the items lie side by side in C order.
+    pub c_contiguous: bool,
+    /// Whether the items lie side by side in Fortran order.
+    pub f_contiguous: bool,
+}
+
+impl From<&Layout> for ViewPicture {
+    fn from(layout: &Layout) -> ViewPicture {
+        ViewPicture {
+            offset: layout.offset,
+            format: layout.format.to_string(),
+            itemsize: layout.itemsize(),
+            nbytes: layout.nbytes(),
+            shape: layout.shape.to_vec(),
+            strides: layout.strides.to_vec(),
+            readonly: layout.readonly,
+            c_contiguous: layout.is_c_contiguous(),
+            f_contiguous: layout.is_f_contiguous(),
+        }
+    }
+}
+
+impl From<&Shown<'_>> for Picture {
+    fn from(shown: &Shown<'_>) -> Picture {
+        match *shown {
+            Shown::Empty => Picture::Empty,
+            Shown::Exporter(flavour, bytes) => Picture::Exporter(flavour, bytes.to_vec()),
+            Shown::View(layout) => Picture::View(layout.into()),
+            Shown::ReleasedView => Picture::ReleasedView,
+            Shown::Export { held } => Picture::Export { held },
+            Shown::Iterator => Picture::Iterator,
+        }
+    }
+}
+
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::program::text::write_bytes;
+        match self {
+            Picture::Empty => f.write_str("nothing"),
+            Picture::Exporter(Flavour::Bytes, bytes) => write_bytes(f, bytes),
+            Picture::Exporter(Flavour::ByteArray, bytes) => {
+                f.write_str("bytearray(")?;
+                write_bytes(f, bytes)?;
+                f.write_str(")")
+            }
+            Picture::View(view) => view.fmt(f),
+            Picture::ReleasedView => f.write_str("a released memoryview"),
+            Picture::Export { held: true } => f.write_str("a held export"),
+            Picture::Export { held: false } => f.write_str("a released export"),
+            Picture::Iterator => f.write_str("an iterator"),
+        }
+    }
+}
+
+impl fmt::Display for ViewPicture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "memoryview(at +{}, format {:?}, itemsize {}, nbytes {}, shape {:?}, strides {:?}",
+            self.offset, self.format, self.itemsize, self.nbytes, self.shape, self.strides
+        )?;
+        for (property, name) in [
+            (self.readonly, "read-only"),
+            (self.c_contiguous, "C-contiguous"),
+            (self.f_contiguous, "F-contiguous"),
+        ] {
+            if property {
+                write!(f, ", {name}")?;
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+/// Something that a run left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unrest {
+    /// With all views and exports gone, the exporter in this slot still refuses to resize.
+    StillExported(Slot),
+    /// The object in this slot has references that nothing holds, or lacks some.
+    References {
+        /// Which.
+        slot: Slot,
+        /// How many references it should have.
+        expected: isize,
+        /// How many it has.
+        found: isize,
+    },
+    /// An object that the whole interpreter shares was changed.
+    SharedObject(String),
+}
+
+impl fmt::Display for Unrest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unrest::StillExported(slot) => {
+                write!(f, "{slot} is still exported after every view and export is gone")
+            }
+            Unrest::References { slot, expected, found } => {
+                write!(f, "{slot} has {found} references at rest, not {expected}")
+            }
+            Unrest::SharedObject(what) => {
+                write!(f, "an object that the interpreter shares was changed: {what}")
+            }
+        }
+    }
+}

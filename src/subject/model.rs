@@ -1,0 +1,592 @@
+//! The model: the sequential specification of exporters, views and exports.
+//!
+//! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
+//! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
+
+use super::heap::{Buffer, Flavour, Heap, Memory, Owner, Source, Version};
+use super::{Shown, meaning};
+use crate::exporter::{Exported, Format, Layout, Released};
+use crate::history::{Outcome, Seen};
+use crate::program::{Slot, SlotKind, Step, limits};
+
+/// The place of an object in the list.
+type Id = u16;
+
+/// The state of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Model {
+    version: Version,
+    exporters: [Option<Id>; limits::EXPORTERS as usize],
+    views: [Option<Id>; limits::VIEWS as usize],
+    /// A filled slot holds `None` once it is released.
+    exports: [Option<Option<Id>>; limits::EXPORTS as usize],
+    iterators: [Option<Iteration>; limits::ITERATORS as usize],
+    objects: Vec<Object>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Object {
+    /// From slots and other objects; an object without any is gone, and its place is free.
+    references: u16,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+enum Kind {
+    #[default]
+    Gone,
+    Exporter {
+        flavour: Flavour,
+        bytes: Vec<u8>,
+        exports: u16,
+    },
+    /// What the views on one export share (clause M4). The owner is free once no view is left.
+    Managed {
+        owner: Id,
+        views: u16,
+    },
+    View {
+        managed: Id,
+        layout: Layout,
+        released: bool,
+        exports: u16,
+        hashed: Option<Seen>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Iteration {
+    /// `None` once it is exhausted.
+    target: Option<Id>,
+    next: usize,
+}
+
+impl Model {
+    /// A world of empty slots in which operations follow `version`.
+    pub fn new(version: Version) -> Model {
+        Model {
+            version,
+            exporters: [None; _],
+            views: [None; _],
+            exports: [None; _],
+            iterators: [const { None }; _],
+            objects: Vec::new(),
+        }
+    }
+
+    /// Empties all slots.
+    pub fn clear(&mut self) {
+        self.exporters = [None; _];
+        self.views = [None; _];
+        self.exports = [None; _];
+        self.iterators = [const { None }; _];
+        self.objects.clear();
+    }
+
+    /// Runs one step.
+    pub fn step(&mut self, step: &Step) -> Outcome {
+        meaning::run(self, step)
+    }
+
+    /// What a slot holds.
+    pub fn shown(&self, slot: Slot) -> Shown<'_> {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].map(|id| match &self.objects[id as usize].kind {
+                Kind::Exporter { flavour, bytes, .. } => Shown::Exporter(*flavour, bytes),
+                other => unreachable!("{slot} holds {other:?}"),
+            }),
+            SlotKind::View => self.views[slot.at()].map(|id| match &self.objects[id as usize].kind {
+                Kind::View { released: true, .. } => Shown::ReleasedView,
+                Kind::View { layout, .. } => Shown::View(layout),
+                other => unreachable!("{slot} holds {other:?}"),
+            }),
+            SlotKind::Export => self.exports[slot.at()].map(|held| Shown::Export { held: held.is_some() }),
+            SlotKind::Iterator => self.iterators[slot.at()].as_ref().map(|_| Shown::Iterator),
+        }
+        .unwrap_or(Shown::Empty)
+    }
+
+    fn add(&mut self, kind: Kind) -> Id {
+        let object = Object { references: 1, kind };
+        let free = self.objects.iter().position(|object| matches!(object.kind, Kind::Gone));
+        match free {
+            Some(place) => {
+                self.objects[place] = object;
+                place as Id
+            }
+            None => {
+                self.objects.push(object);
+                (self.objects.len() - 1) as Id
+            }
+        }
+    }
+
+    fn kind(&self, id: Id) -> &Kind {
+        &self.objects[id as usize].kind
+    }
+
+    fn kind_mut(&mut self, id: Id) -> &mut Kind {
+        &mut self.objects[id as usize].kind
+    }
+
+    fn retain(&mut self, id: Id) {
+        self.objects[id as usize].references += 1;
+    }
+
+    /// Drops a reference; with the last one the object goes, and a view releases.
+    fn forget(&mut self, id: Id) {
+        self.objects[id as usize].references -= 1;
+        if self.objects[id as usize].references > 0 {
+            return;
+        }
+        if let &Kind::View { managed, .. } = self.kind(id) {
+            self.let_go(id);
+            *self.kind_mut(id) = Kind::Gone;
+            self.forget(managed);
+        } else {
+            *self.kind_mut(id) = Kind::Gone;
+        }
+    }
+
+    /// One view of a managed buffer is released; with the last one, the export is.
+    fn let_go(&mut self, view: Id) {
+        let Kind::View { managed, released, .. } = self.kind_mut(view) else {
+            unreachable!("a view stays a view")
+        };
+        if std::mem::replace(released, true) {
+            return;
+        }
+        let managed = *managed;
+        let Kind::Managed { owner, views } = self.kind_mut(managed) else {
+            unreachable!("views have managed buffers")
+        };
+        *views -= 1;
+        let owner = *owner;
+        if *views == 0 {
+            self.relinquish(owner);
+        }
+    }
+
+    /// Adds an export and a reference to an exporter or a view.
+    fn acquire(&mut self, id: Id) -> Result<Layout, Released> {
+        let layout = match self.kind_mut(id) {
+            Kind::Exporter { flavour, bytes, exports } => {
+                *exports += 1;
+                Layout::bytes(bytes.len(), *flavour == Flavour::Bytes)
+            }
+            Kind::View { released: true, .. } => return Err(Released),
+            Kind::View { layout, exports, .. } => {
+                *exports += 1;
+                layout.clone()
+            }
+            other => unreachable!("{other:?} has no buffer"),
+        };
+        self.retain(id);
+        Ok(layout)
+    }
+
+    /// Takes back what [`Model::acquire`] added.
+    fn relinquish(&mut self, id: Id) {
+        match self.kind_mut(id) {
+            Kind::Exporter { exports, .. } | Kind::View { exports, .. } => *exports -= 1,
+            other => unreachable!("{other:?} has no exports"),
+        }
+        self.forget(id);
+    }
+
+    /// The object whose buffer a source gives: that behind an export.
+    fn provider(&mut self, source: Source<'_>) -> Result<Id, Released> {
+        match source {
+            Source::Slot(slot) => match slot.kind {
+                SlotKind::Exporter => Ok(self.exporters[slot.at()].expect("only filled slots are asked")),
+                SlotKind::View => Ok(self.views[slot.at()].expect("only filled slots are asked")),
+                SlotKind::Export => {
+                    self.exports[slot.at()].expect("only filled slots are asked").ok_or(Released)
+                }
+                SlotKind::Iterator => unreachable!("no argument is an iterator"),
+            },
+            Source::Bytes(bytes) => {
+                let exporter =
+                    self.add(Kind::Exporter { flavour: Flavour::Bytes, bytes: bytes.to_vec(), exports: 0 });
+                // Whoever acquires it next holds the only reference.
+                self.objects[exporter as usize].references = 0;
+                Ok(exporter)
+            }
+        }
+    }
+
+    fn view_id(&self, view: Slot) -> Id {
+        self.views[view.at()].expect("only filled slots are asked")
+    }
+
+    fn set_view(&mut self, dest: Slot, managed: Id, layout: Layout) {
+        let view = self.add(Kind::View { managed, layout, released: false, exports: 0, hashed: None });
+        if let Some(old) = self.views[dest.at()].replace(view) {
+            self.forget(old);
+        }
+    }
+
+    /// The memory that a view shows: that of the exporter at the end of the chain.
+    fn memory_of(&self, mut id: Id) -> Id {
+        loop {
+            match self.kind(id) {
+                Kind::Exporter { .. } => return id,
+                Kind::View { managed, .. } => id = *managed,
+                Kind::Managed { owner, .. } => id = *owner,
+                Kind::Gone => unreachable!("a view keeps its memory alive"),
+            }
+        }
+    }
+
+    fn bytes_of(&self, id: Id) -> &[u8] {
+        match self.kind(self.memory_of(id)) {
+            Kind::Exporter { bytes, .. } => bytes,
+            other => unreachable!("{other:?} has no memory"),
+        }
+    }
+}
+
+struct Plain<'a> {
+    bytes: &'a mut Vec<u8>,
+    exports: u16,
+}
+
+impl Memory for Plain<'_> {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn contents(&self) -> Buffer {
+        Buffer::from_slice(self.bytes)
+    }
+
+    fn get(&self, place: usize) -> u8 {
+        self.bytes[place]
+    }
+
+    fn set(&mut self, place: usize, byte: u8) {
+        self.bytes[place] = byte;
+    }
+
+    fn write(&mut self, start: usize, step: isize, bytes: &[u8]) {
+        let mut place = start as isize;
+        for &byte in bytes {
+            self.bytes[place as usize] = byte;
+            place = place.wrapping_add(step);
+        }
+    }
+
+    fn resize(&mut self) -> Result<&mut Vec<u8>, Exported> {
+        if self.exports > 0 { Err(Exported(self.exports.into())) } else { Ok(self.bytes) }
+    }
+}
+
+/// An export held by an operation.
+#[derive(Debug)]
+pub struct Hold {
+    of: Id,
+    layout: Layout,
+}
+
+impl Heap for Model {
+    type Hold = Hold;
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn holds(&self, slot: Slot) -> bool {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].is_some(),
+            SlotKind::View => self.views[slot.at()].is_some(),
+            SlotKind::Export => self.exports[slot.at()].is_some(),
+            SlotKind::Iterator => self.iterators[slot.at()].is_some(),
+        }
+    }
+
+    fn same(&self, one: Slot, other: Slot) -> bool {
+        match (one.kind, other.kind) {
+            (SlotKind::Exporter, SlotKind::Exporter) => {
+                self.exporters[one.at()] == self.exporters[other.at()]
+            }
+            (SlotKind::View, SlotKind::View) => self.views[one.at()] == self.views[other.at()],
+            _ => one == other,
+        }
+    }
+
+    fn empty(&mut self, slot: Slot) {
+        let object = match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].take(),
+            SlotKind::View => self.views[slot.at()].take(),
+            SlotKind::Export => {
+                self.release_export(slot);
+                self.exports[slot.at()] = None;
+                None
+            }
+            SlotKind::Iterator => self.iterators[slot.at()].take().and_then(|iteration| iteration.target),
+        };
+        if let Some(object) = object {
+            self.forget(object);
+        }
+    }
+
+    fn flavour(&self, exporter: Slot) -> Flavour {
+        match self.shown(exporter) {
+            Shown::Exporter(flavour, _) => flavour,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
+        let exporter = self.add(Kind::Exporter { flavour, bytes, exports: 0 });
+        if let Some(old) = self.exporters[dest.at()].replace(exporter) {
+            self.forget(old);
+        }
+    }
+
+    fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
+        let id = self.exporters[exporter.at()].expect("only filled slots are asked");
+        match self.kind_mut(id) {
+            Kind::Exporter { bytes, exports, .. } => f(&mut Plain { bytes, exports: *exports }),
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+        if let Source::Slot(slot) = source
+            && slot.kind == SlotKind::View
+        {
+            let layout = self.layout(slot)?.clone();
+            return self.derive(dest, slot, layout);
+        }
+        let owner = self.provider(source)?;
+        let layout = self.acquire(owner)?;
+        let managed = self.add(Kind::Managed { owner, views: 1 });
+        self.set_view(dest, managed, layout);
+        Ok(())
+    }
+
+    fn derive(&mut self, dest: Slot, view: Slot, layout: Layout) -> Result<(), Released> {
+        let &Kind::View { managed, released: false, .. } = self.kind(self.view_id(view)) else {
+            return Err(Released);
+        };
+        let Kind::Managed { views, .. } = self.kind_mut(managed) else {
+            unreachable!("views have managed buffers")
+        };
+        *views += 1;
+        self.retain(managed);
+        self.set_view(dest, managed, layout);
+        Ok(())
+    }
+
+    fn release_view(&mut self, view: Slot) -> Result<(), Exported> {
+        let id = self.view_id(view);
+        match self.kind(id) {
+            Kind::View { exports, .. } if *exports > 0 => Err(Exported((*exports).into())),
+            _ => {
+                self.let_go(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn layout(&self, view: Slot) -> Result<&Layout, Released> {
+        match self.shown(view) {
+            Shown::View(layout) => Ok(layout),
+            _ => Err(Released),
+        }
+    }
+
+    fn read(&self, view: Slot, offset: isize, out: &mut [u8]) -> Result<(), Released> {
+        self.layout(view)?;
+        if !out.is_empty() {
+            out.copy_from_slice(&self.bytes_of(self.view_id(view))[offset as usize..][..out.len()]);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, view: Slot, offset: isize, new: &[u8]) -> Result<(), Released> {
+        self.layout(view)?;
+        let memory = self.memory_of(self.view_id(view));
+        match self.kind_mut(memory) {
+            Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
+            other => unreachable!("{other:?} has no memory"),
+        }
+        Ok(())
+    }
+
+    fn owner(&self, view: Slot) -> Result<Owner, Released> {
+        self.layout(view)?;
+        let &Kind::View { managed, .. } = self.kind(self.view_id(view)) else {
+            unreachable!("a view stays a view")
+        };
+        let &Kind::Managed { owner, .. } = self.kind(managed) else {
+            unreachable!("views have managed buffers")
+        };
+        let named = |slots: &[Option<Id>], kind| {
+            let place = slots.iter().position(|&id| id == Some(owner))?;
+            Some(Slot::new(kind, place as u8))
+        };
+        Ok(match self.kind(owner) {
+            Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
+            Kind::Exporter { .. } => Owner::Object(named(&self.exporters, SlotKind::Exporter)),
+            _ => Owner::Object(named(&self.views, SlotKind::View)),
+        })
+    }
+
+    fn hashed(&self, view: Slot) -> Option<&Seen> {
+        match self.kind(self.view_id(view)) {
+            Kind::View { hashed, .. } => hashed.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn remember_hash(&mut self, view: Slot, of: Seen) {
+        let id = self.view_id(view);
+        if let Kind::View { hashed, .. } = self.kind_mut(id) {
+            *hashed = Some(of);
+        }
+    }
+
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+        let provider = self.provider(source)?;
+        self.acquire(provider)?;
+        self.release_export(dest);
+        self.exports[dest.at()] = Some(Some(provider));
+        Ok(())
+    }
+
+    fn release_export(&mut self, export: Slot) {
+        if let Some(held) = &mut self.exports[export.at()]
+            && let Some(provider) = held.take()
+        {
+            self.relinquish(provider);
+        }
+    }
+
+    fn iterate(&mut self, dest: Slot, source: Slot) {
+        let target = match source.kind {
+            SlotKind::Exporter => self.exporters[source.at()],
+            _ => self.views[source.at()],
+        };
+        let target = target.expect("only filled slots are asked");
+        self.retain(target);
+        self.empty(dest);
+        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
+    }
+
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, Released> {
+        let Iteration { target, next } =
+            self.iterators[iterator.at()].clone().expect("only filled slots are asked");
+        let Some(target) = target else { return Ok(None) };
+        let item = match self.kind(target) {
+            Kind::Exporter { bytes, .. } => {
+                bytes.get(next).map(|&byte| (Format::BYTES, Seen::from_slice(&[byte])))
+            }
+            Kind::View { layout, released, .. } => match layout.item_offset(&[next as isize]) {
+                _ if *released => {
+                    if next < layout.shape.first().map_or(0, |&dim| dim as usize) {
+                        return Err(Released);
+                    }
+                    None
+                }
+                Some(offset) => {
+                    let bytes = &self.bytes_of(target)[offset as usize..][..layout.itemsize()];
+                    Some((layout.format, Seen::from_slice(bytes)))
+                }
+                None => None,
+            },
+            other => unreachable!("nothing iterates over {other:?}"),
+        };
+        let iteration = self.iterators[iterator.at()].as_mut().expect("it was filled above");
+        if item.is_some() {
+            iteration.next += 1;
+        } else {
+            iteration.target = None;
+            self.forget(target);
+        }
+        Ok(item)
+    }
+
+    fn hold(&mut self, slot: Slot) -> Result<Hold, Released> {
+        let of = self.provider(Source::Slot(slot))?;
+        Ok(Hold { of, layout: self.acquire(of)? })
+    }
+
+    fn held_layout<'a>(&'a self, hold: &'a Hold) -> &'a Layout {
+        &hold.layout
+    }
+
+    fn held_contents(&self, hold: &Hold) -> Buffer {
+        let (bytes, layout) = (self.bytes_of(hold.of), &hold.layout);
+        if layout.is_c_contiguous() {
+            let length = layout.nbytes();
+            return if length == 0 {
+                Buffer::new()
+            } else {
+                Buffer::from_slice(&bytes[layout.offset as usize..][..length])
+            };
+        }
+        layout.offsets().flat_map(|offset| &bytes[offset as usize..][..layout.itemsize()]).copied().collect()
+    }
+
+    fn unhold(&mut self, hold: Hold, _failed: bool) {
+        self.relinquish(hold.of);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{ErrorClass, Value};
+
+    /// Runs a program and gives what its last step saw.
+    fn last(text: &str) -> Outcome {
+        let program = crate::program::parse::parse(&format!("# buflock program 1\n{text}")).unwrap();
+        let mut model = Model::new(Version::NEWEST);
+        program.steps.iter().map(|step| model.step(step)).last().unwrap()
+    }
+
+    #[test]
+    fn an_export_forbids_a_resize() {
+        let text = "b0 = bytearray(3)\nv0 = memoryview(b0)\nb0.append(1)";
+        assert_eq!(last(text), Outcome::Raised(ErrorClass::BufferError));
+    }
+
+    #[test]
+    fn the_exporter_is_free_when_the_last_slice_of_a_view_is_gone() {
+        let text = "b0 = bytearray(3)\nv0 = memoryview(b0)\nv1 = v0[1:]\nv0.release()\n";
+        assert_eq!(last(&format!("{text}b0.clear()")), Outcome::Raised(ErrorClass::BufferError));
+        assert_eq!(last(&format!("{text}del v1\nb0.clear()")), Outcome::Value(Value::None));
+    }
+
+    #[test]
+    fn a_view_with_exports_of_its_own_is_not_released() {
+        let text = "b0 = bytearray(3)\nv0 = memoryview(b0)\nx0 = PickleBuffer(v0)\nv0.release()";
+        assert_eq!(last(text), Outcome::Raised(ErrorClass::BufferError));
+    }
+
+    #[test]
+    fn a_view_keeps_an_exporter_without_a_slot_alive() {
+        let text = "b0 = bytearray(b\"abc\")\nv0 = memoryview(b0)\ndel b0\nv0.tobytes()";
+        assert_eq!(last(text), Outcome::Value(Value::Bytes(Seen::from_slice(b"abc"))));
+    }
+
+    #[test]
+    fn a_state_without_garbage_is_the_same_however_it_was_reached() {
+        let run = |text: &str| {
+            let program = crate::program::parse::parse(&format!("# buflock program 1\n{text}")).unwrap();
+            let mut model = Model::new(Version::NEWEST);
+            for step in &program.steps {
+                model.step(step);
+            }
+            model
+        };
+        let short = run("b0 = bytearray(2)");
+        let long = run("b0 = bytearray(2)\nv0 = memoryview(b0)\nv0.release()\ndel v0");
+        assert_eq!(
+            short.shown(Slot::new(SlotKind::Exporter, 0)),
+            long.shown(Slot::new(SlotKind::Exporter, 0))
+        );
+    }
+}

@@ -17,8 +17,14 @@
 //!
 //! There is no Python in this package: the package `buflock-oracle` brings CPython as a subject.
 
+pub mod check;
 pub mod exporter;
+pub mod fuzz;
 pub mod history;
+pub mod judge;
 pub mod program;
+pub mod report;
+pub mod schedule;
+pub mod shrink;
 pub mod subject;
 mod sync;

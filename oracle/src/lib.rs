@@ -1,1 +1,54 @@
-//! CPython.
+//! CPython as a subject of buflock.
+//!
+//! The interpreter is the one that PyO3 finds when this is built: `PYO3_PYTHON`, a virtual
+//! environment, or the `PATH`.
+
+pub mod cpython;
+pub mod fuzz;
+pub mod interpreter;
+pub mod progress;
+mod raw_buffer;
+
+use std::sync::{Arc, OnceLock};
+
+use buflock::check::Check;
+use buflock::judge::permitted::Catalogue;
+use buflock::subject::{Native, Subject};
+
+pub use cpython::CPython;
+pub use interpreter::{Interpreter, attached};
+
+/// The texts of the catalogue of known differences.
+pub const KNOWN: &[&str] = &[include_str!("../known/cpython.toml")];
+
+/// The catalogue of known differences.
+///
+/// # Panics
+/// If it is malformed, which a test excludes.
+pub fn catalogue() -> Arc<Catalogue> {
+    static CATALOGUE: OnceLock<Arc<Catalogue>> = OnceLock::new();
+    let parse = || Arc::new(Catalogue::parse(KNOWN.iter().copied()).expect("the catalogue is well-formed"));
+    Arc::clone(CATALOGUE.get_or_init(parse))
+}
+
+/// The names of the subjects that [`check`] knows.
+pub const SUBJECTS: [&str; 2] = ["native", "cpython"];
+
+/// The model against the named subjects, on this interpreter and its version.
+///
+/// # Errors
+/// The first name that is not one of [`SUBJECTS`].
+pub fn check(interpreter: &Interpreter, subjects: &[String]) -> Result<Check, String> {
+    let version = interpreter.version;
+    let subjects = subjects
+        .iter()
+        .map(|name| -> Result<Box<dyn Subject>, String> {
+            match name.as_str() {
+                "native" => Ok(Box::new(Native::new(version))),
+                "cpython" => Ok(Box::new(CPython::new())),
+                _ => Err(format!("there is no subject {name:?}; the subjects are {}", SUBJECTS.join(", "))),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Check::new(version, subjects, Arc::new(interpreter::PythonHost)).with_catalogue(catalogue()))
+}

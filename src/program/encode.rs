@@ -48,8 +48,14 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     if valid == program { Ok(program) } else { Err(DecodeError::Invalid) }
 }
 
-/// Reads any bytes: the binary form, repaired where needed, or else choices.
+/// Reads any bytes: a text, the binary form, repaired where needed, or else choices.
 pub fn read(bytes: &[u8]) -> Program {
+    if super::parse::is_text(bytes)
+        && let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(program) = super::parse::parse(text)
+    {
+        return program;
+    }
     let mut program = decode_loosely(bytes)
         .unwrap_or_else(|_| Program::arbitrary(&mut Unstructured::new(bytes)).unwrap_or_default());
     fixup::fixup(&mut program);

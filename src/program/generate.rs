@@ -78,6 +78,11 @@ pub fn nth(seed: u64, index: u64, shape: Shape) -> Program {
     program(&mut choices, shape)
 }
 
+/// Choices that a number determines, the same on every machine.
+pub fn choices(seed: u64) -> impl Choices {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
 /// Makes a program.
 pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
     let threads = match shape.threads {

@@ -11,8 +11,39 @@
 use smallvec::SmallVec;
 
 use crate::exporter::{Exported, Format, Layout, Released};
-use crate::history::Seen;
+use crate::history::{ErrorClass, Seen};
 use crate::program::Slot;
+
+/// What `hash` of a view raises, given what that of its owner does.
+pub fn unhashable_view(layout: &Layout, owner: Option<ErrorClass>) -> Option<ErrorClass> {
+    if layout.readonly && layout.format.code.is_byte() { owner } else { Some(ErrorClass::ValueError) }
+}
+
+/// Where an iterator over a view stands.
+///
+/// From 3.10 on it takes the length when it is made, and looks at the view only below that. Before,
+/// it is the iterator of all sequences, which asks for an item until that is an `IndexError`.
+pub fn next_offset(
+    version: Version,
+    made_with: usize,
+    next: usize,
+    layout: Result<&Layout, Released>,
+) -> Result<Option<isize>, ErrorClass> {
+    if version.since(10) && next >= made_with {
+        return Ok(None);
+    }
+    let layout = layout.map_err(|Released| ErrorClass::ValueError)?;
+    match layout.ndim() {
+        0 => Err(ErrorClass::TypeError),
+        1 => Ok(layout.item_offset(&[next as isize])),
+        _ => Err(ErrorClass::NotImplementedError),
+    }
+}
+
+/// The length that an iterator over a view takes when it is made.
+pub fn length_for_iterator(layout: Result<&Layout, Released>) -> usize {
+    layout.ok().and_then(|layout| layout.shape.first()).map_or(0, |&length| length as usize)
+}
 
 /// Bytes that an operation copied out.
 pub type Buffer = SmallVec<[u8; 64]>;
@@ -84,8 +115,13 @@ pub enum Source<'a> {
 pub enum Owner {
     /// A `bytes` of these contents. Which object it is cannot matter, since it never changes.
     Bytes(Seen),
-    /// The lowest slot that holds the bytearray or the view, if there is one.
-    Object(Option<Slot>),
+    /// A bytearray or a view.
+    Object {
+        /// The lowest slot that holds it, if there is one.
+        slot: Option<Slot>,
+        /// What `hash` of it raises.
+        unhashable: Option<ErrorClass>,
+    },
 }
 
 /// A world of exporters, views, exports and iterators, each in a slot.
@@ -136,7 +172,7 @@ pub trait Heap {
     /// Makes an iterator.
     fn iterate(&mut self, dest: Slot, source: Slot);
     /// The next item of an iterator and its format, or `None` at the end, for ever.
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, Released>;
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass>;
 
     /// Acquires an export of the object in a slot for the length of an operation.
     fn hold(&mut self, slot: Slot) -> Result<Self::Hold, Released>;

@@ -224,14 +224,15 @@ fn literal(arg: &Arg) -> Value {
 
 /// The bytes of an iterable of ints in `range(0, 256)`.
 fn byte_items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
-    items(heap, arg)?
-        .into_iter()
-        .map(|item| match item {
-            Value::Int(value) => u8::try_from(value).map_err(|_| ErrorClass::ValueError.into()),
-            Value::Bool(value) => Ok(u8::from(value)),
-            _ => Err(ErrorClass::TypeError.into()),
-        })
-        .collect()
+    items(heap, arg)?.iter().map(byte_item).collect()
+}
+
+fn byte_item(item: &Value) -> Result<u8> {
+    match item {
+        Value::Int(value) => u8::try_from(*value).map_err(|_| ErrorClass::ValueError.into()),
+        Value::Bool(value) => Ok(u8::from(*value)),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
 }
 
 /// The separator and group of `hex`.

@@ -37,8 +37,10 @@ pub trait Subject: Send {
         None
     }
 
-    /// Whether `slot` holds what `expected` says: what [`Subject::look`] gives, without a copy.
-    fn shows(&self, slot: Slot, expected: &Shown<'_>) -> bool;
+    /// The first slot that holds something else than the model's. It says what comparing
+    /// [`Subject::look`] with [`Model::shown`] for every slot would, but it runs after every step:
+    /// memory is compared where it is.
+    fn different_slot(&self, model: &Model) -> Option<Slot>;
 
     /// What `slot` holds.
     fn look(&self, slot: Slot) -> Picture;
@@ -199,6 +201,8 @@ pub enum Unrest {
     },
     /// An object that the whole interpreter shares was changed.
     SharedObject(String),
+    /// The interpreter printed an error that it could not raise.
+    Complaint(String),
 }
 
 impl fmt::Display for Unrest {
@@ -210,6 +214,7 @@ impl fmt::Display for Unrest {
             Unrest::References { slot, expected, found } => {
                 write!(f, "{slot} has {found} references at rest, not {expected}")
             }
+            Unrest::Complaint(text) => write!(f, "the interpreter complained: {text}"),
             Unrest::SharedObject(what) => {
                 write!(f, "an object that the interpreter shares was changed: {what}")
             }

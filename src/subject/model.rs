@@ -3,10 +3,12 @@
 //! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
-use super::heap::{Buffer, Flavour, Heap, Memory, Owner, Source, Version};
+use super::heap::{
+    Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
+};
 use super::{Shown, meaning};
 use crate::exporter::{Exported, Format, Layout, Released};
-use crate::history::{Outcome, Seen};
+use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
 /// The place of an object in the list.
@@ -59,6 +61,8 @@ struct Iteration {
     /// `None` once it is exhausted.
     target: Option<Id>,
     next: usize,
+    /// The length of the view when the iterator was made.
+    length: usize,
 }
 
 impl Model {
@@ -212,6 +216,16 @@ impl Model {
                 self.objects[exporter as usize].references = 0;
                 Ok(exporter)
             }
+        }
+    }
+
+    /// What `hash` of an object raises.
+    fn unhashable(&self, id: Id) -> Option<ErrorClass> {
+        match self.kind(id) {
+            Kind::Exporter { flavour: Flavour::Bytes, .. } | Kind::View { hashed: Some(_), .. } => None,
+            Kind::View { managed, layout, .. } => unhashable_view(layout, self.unhashable(*managed)),
+            Kind::Managed { owner, .. } => self.unhashable(*owner),
+            _ => Some(ErrorClass::TypeError),
         }
     }
 
@@ -429,8 +443,13 @@ impl Heap for Model {
         };
         Ok(match self.kind(owner) {
             Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
-            Kind::Exporter { .. } => Owner::Object(named(&self.exporters, SlotKind::Exporter)),
-            _ => Owner::Object(named(&self.views, SlotKind::View)),
+            Kind::Exporter { .. } => Owner::Object {
+                slot: named(&self.exporters, SlotKind::Exporter),
+                unhashable: self.unhashable(owner),
+            },
+            _ => {
+                Owner::Object { slot: named(&self.views, SlotKind::View), unhashable: self.unhashable(owner) }
+            }
         })
     }
 
@@ -472,30 +491,28 @@ impl Heap for Model {
         let target = target.expect("only filled slots are asked");
         self.retain(target);
         self.empty(dest);
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
+        let length = match source.kind {
+            SlotKind::View => length_for_iterator(self.layout(source)),
+            _ => 0,
+        };
+        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length });
     }
 
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, Released> {
-        let Iteration { target, next } =
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
+        let Iteration { target, next, length } =
             self.iterators[iterator.at()].clone().expect("only filled slots are asked");
         let Some(target) = target else { return Ok(None) };
         let item = match self.kind(target) {
             Kind::Exporter { bytes, .. } => {
                 bytes.get(next).map(|&byte| (Format::BYTES, Seen::from_slice(&[byte])))
             }
-            Kind::View { layout, released, .. } => match layout.item_offset(&[next as isize]) {
-                _ if *released => {
-                    if next < layout.shape.first().map_or(0, |&dim| dim as usize) {
-                        return Err(Released);
-                    }
-                    None
-                }
-                Some(offset) => {
+            Kind::View { layout, released, .. } => {
+                let shown = if *released { Err(Released) } else { Ok(layout) };
+                next_offset(self.version, length, next, shown)?.map(|offset| {
                     let bytes = &self.bytes_of(target)[offset as usize..][..layout.itemsize()];
-                    Some((layout.format, Seen::from_slice(bytes)))
-                }
-                None => None,
-            },
+                    (layout.format, Seen::from_slice(bytes))
+                })
+            }
             other => unreachable!("nothing iterates over {other:?}"),
         };
         let iteration = self.iterators[iterator.at()].as_mut().expect("it was filled above");
@@ -538,7 +555,7 @@ impl Heap for Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{ErrorClass, Value};
+    use crate::history::Value;
 
     /// Runs a program and gives what its last step saw.
     fn last(text: &str) -> Outcome {

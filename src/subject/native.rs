@@ -1,11 +1,13 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
-use super::heap::{Buffer, Flavour, Heap, Memory, Owner, Source, Version};
-use super::{Picture, Shown, Subject, Unrest, ViewPicture, meaning};
+use super::heap::{
+    Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
+};
+use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
     ByteArray, Bytes, Export, Exported, Format, Layout, Operation, Provider, Released, View,
 };
-use crate::history::{Outcome, Seen};
+use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
 /// The slots of one run.
@@ -101,6 +103,18 @@ fn gather(layout: &Layout, read: impl Fn(isize, &mut [u8])) -> Buffer {
         }
     }
     bytes
+}
+
+/// What `hash` of an exporter raises.
+fn unhashable(provider: &Provider) -> Option<ErrorClass> {
+    match provider {
+        Provider::Bytes(_) => None,
+        Provider::ByteArray(_) => Some(ErrorClass::TypeError),
+        Provider::View(view) => match (view.layout(), view.provider()) {
+            (Ok(layout), Ok(provider)) => unhashable_view(layout, unhashable(&provider)),
+            _ => Some(ErrorClass::ValueError),
+        },
+    }
 }
 
 impl Memory for Operation<'_> {
@@ -259,12 +273,12 @@ impl Heap for Native {
                 let slot = Slot::all(SlotKind::Exporter).find(
                     |slot| matches!(&self.exporters[slot.at()], Some(Owned::ByteArray(other)) if other.same(&array)),
                 );
-                Owner::Object(slot)
+                Owner::Object { slot, unhashable: Some(ErrorClass::TypeError) }
             }
             Provider::View(view) => {
                 let slot = Slot::all(SlotKind::View)
                     .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
-                Owner::Object(slot)
+                Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
             }
         })
     }
@@ -295,14 +309,13 @@ impl Heap for Native {
             SlotKind::Exporter => Target::Owned(self.owned(source).clone()),
             _ => {
                 let view = self.viewed(source);
-                let length = view.layout().ok().and_then(|layout| layout.shape.first().copied());
-                Target::View(view.clone(), length.unwrap_or(0) as usize)
+                Target::View(view.clone(), length_for_iterator(view.layout()))
             }
         };
         self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
     }
 
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, Released> {
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
         let iteration = self.iterators[iterator.at()].as_mut().expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
         let byte = |byte: u8| (Format::BYTES, Seen::from_slice(&[byte]));
@@ -311,13 +324,12 @@ impl Heap for Native {
             Target::Owned(Owned::ByteArray(array)) => {
                 array.operate(|operation| operation.get(iteration.next)).map(byte)
             }
-            Target::View(_, length) if iteration.next >= *length => None,
-            Target::View(view, _) => {
-                let layout = view.layout()?;
-                match layout.item_offset(&[iteration.next as isize]) {
+            Target::View(view, length) => {
+                match next_offset(self.version, *length, iteration.next, view.layout())? {
                     Some(offset) => {
+                        let layout = view.layout().map_err(|Released| ErrorClass::ValueError)?;
                         let mut bytes = Seen::from_elem(0, layout.itemsize());
-                        view.read(offset, &mut bytes)?;
+                        view.read(offset, &mut bytes).map_err(|Released| ErrorClass::ValueError)?;
                         Some((layout.format, bytes))
                     }
                     None => None,
@@ -359,21 +371,32 @@ impl Subject for Native {
         meaning::run(self, step)
     }
 
-    fn shows(&self, slot: Slot, expected: &Shown<'_>) -> bool {
-        match (slot.kind, expected) {
-            (SlotKind::Exporter, Shown::Exporter(flavour, bytes)) => match &self.exporters[slot.at()] {
-                Some(Owned::Bytes(own)) => *flavour == Flavour::Bytes && own.as_slice() == *bytes,
-                Some(Owned::ByteArray(array)) => {
-                    *flavour == Flavour::ByteArray
-                        && array.operate(|operation| Memory::contents(operation).as_slice() == *bytes)
+    fn different_slot(&self, model: &Model) -> Option<Slot> {
+        let exporters = Slot::all(SlotKind::Exporter).zip(&self.exporters).find(|(slot, own)| {
+            match (own, model.shown(*slot)) {
+                (None, Shown::Empty) => false,
+                (Some(Owned::Bytes(own)), Shown::Exporter(Flavour::Bytes, bytes)) => own.as_slice() != bytes,
+                (Some(Owned::ByteArray(array)), Shown::Exporter(Flavour::ByteArray, bytes)) => {
+                    array.operate(|operation| Memory::contents(operation).as_slice() != bytes)
                 }
-                None => false,
-            },
-            (SlotKind::View, Shown::View(layout)) => {
-                self.views[slot.at()].as_ref().is_some_and(|viewed| viewed.view.layout() == Ok(layout))
+                _ => true,
             }
-            _ => self.look(slot) == Picture::from(expected),
-        }
+        });
+        let views = Slot::all(SlotKind::View).zip(&self.views).find(|(slot, own)| {
+            match (own.as_ref().map(|viewed| viewed.view.layout()), model.shown(*slot)) {
+                (None, Shown::Empty) | (Some(Err(Released)), Shown::ReleasedView) => false,
+                (Some(Ok(own)), Shown::View(layout)) => own != layout,
+                _ => true,
+            }
+        });
+        let exports = Slot::all(SlotKind::Export).zip(&self.exports).find(|(slot, own)| {
+            match (own, model.shown(*slot)) {
+                (None, Shown::Empty) => false,
+                (Some(own), Shown::Export { held }) => own.is_some() != held,
+                _ => true,
+            }
+        });
+        exporters.map(|found| found.0).or(views.map(|found| found.0)).or(exports.map(|found| found.0))
     }
 
     fn look(&self, slot: Slot) -> Picture {

@@ -51,8 +51,7 @@ pub fn split_space(hay: &[u8], most: usize) -> Vec<Vec<u8>> {
     let (mut parts, mut rest) = (Vec::new(), trim_start(hay));
     while !rest.is_empty() {
         if parts.len() == most {
-            let end = rest.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1);
-            parts.push(rest[..end].to_vec());
+            parts.push(rest.to_vec());
             break;
         }
         let end = rest.iter().position(|&byte| is_space(byte)).unwrap_or(rest.len());

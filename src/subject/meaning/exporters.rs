@@ -15,7 +15,11 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let arg = |position: usize| step.args.get(position);
     match step.op {
         op if !offers(heap, flavour, op) => Err(ErrorClass::AttributeError.into()),
-        Op::SetItem | Op::DelItem if flavour == Flavour::Bytes => Err(ErrorClass::TypeError.into()),
+        // `PyObject_SetItem` converts an index before it finds that nothing can be set.
+        Op::SetItem | Op::DelItem if flavour == Flavour::Bytes => {
+            index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
+            Err(ErrorClass::TypeError.into())
+        }
 
         Op::Append => {
             let byte = index::byte(&step.args[0])?;
@@ -163,7 +167,7 @@ fn repeated(flavour: Flavour, length: usize, times: isize) -> Result<usize> {
     let beyond = |limit: i128| size > limit;
     match flavour {
         Flavour::ByteArray if beyond(isize::MAX as i128) => Err(ErrorClass::MemoryError.into()),
-        Flavour::Bytes if beyond(isize::MAX as i128 - 33) => Err(ErrorClass::OverflowError.into()),
+        Flavour::Bytes if beyond(isize::MAX as i128) => Err(ErrorClass::OverflowError.into()),
         _ if is_too_long(size) => Err(TOO_LONG),
         _ => Ok(size as usize),
     }
@@ -242,8 +246,13 @@ fn in_place_multiply<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &
         heap.store(slot, flavour, bytes.iter().copied().cycle().take(size).collect());
         return Ok(Value::None);
     }
+    let since_3_11 = heap.version().since(11);
     heap.operate(slot, |memory| {
         let bytes = memory.contents();
+        // Before 3.11, nothing is copied so many times: `bytearray() *= 1 << 62` never ends.
+        if bytes.is_empty() && times > limits::LENGTH as isize && !since_3_11 {
+            return Err(TOO_LONG);
+        }
         let size = repeated(flavour, bytes.len(), times)?;
         set_len(memory, size)?;
         let grown: Buffer = bytes.iter().copied().cycle().take(size).collect();

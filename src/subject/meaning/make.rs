@@ -2,9 +2,11 @@
 
 use super::super::heap::{Flavour, Heap, Memory};
 use super::super::index;
-use super::{Request, Result, TOO_LONG, byte_items, exact_bytes, is_exporter, receiver, source, with_buffer};
+use super::{
+    Request, Result, TOO_LONG, byte_item, byte_items, exact_bytes, is_exporter, receiver, source, with_buffer,
+};
 use crate::history::{ErrorClass, Value};
-use crate::program::{Arg, Op, Step, limits};
+use crate::program::{Arg, Op, Slot, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
@@ -55,6 +57,8 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let size = size(&step.args[0])?;
             heap.operate(exporter, |memory| set_len(memory, size))?;
         }
+        // A string needs an encoding.
+        Some(Arg::Str(_)) => return Err(ErrorClass::TypeError.into()),
         // While the new contents are copied, the export of their source exists. The source may be
         // this very object, empty by then.
         Some(arg) if is_exporter(arg) => with_buffer(heap, arg, Request::Full, |heap, _, bytes| {
@@ -63,12 +67,26 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
             }
             heap.operate(exporter, |memory| replace(memory, bytes))
         })??,
-        Some(arg) => {
-            let bytes = byte_items(heap, arg)?;
-            heap.operate(exporter, |memory| replace(memory, &bytes))?;
+        // From 3.11 on, room for all items of a list is made before any is read.
+        Some(Arg::List(items) | Arg::Tuple(items)) if heap.version().since(11) && !items.is_empty() => {
+            heap.operate(exporter, |memory| memory.resize().map(drop))?;
+            fill(heap, exporter, &step.args[0])?;
         }
+        Some(arg) => fill(heap, exporter, arg)?,
     }
     Ok(Value::None)
+}
+
+/// Appends the items of an iterable one by one: those before an error stay.
+fn fill<H: Heap>(heap: &mut H, exporter: Slot, arg: &Arg) -> Result<()> {
+    for item in super::items(heap, arg)? {
+        let byte = byte_item(&item)?;
+        heap.operate(exporter, |memory| -> Result<()> {
+            memory.resize()?.push(byte);
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// The contents of `bytearray(arg)`.

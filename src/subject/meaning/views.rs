@@ -54,7 +54,7 @@ fn attribute<H: Heap>(heap: &H, op: Op, view: Slot) -> Result {
     Ok(match op {
         Op::Obj => match heap.owner(view)? {
             Owner::Bytes(bytes) => Value::Bytes(bytes),
-            Owner::Object(slot) => Value::Object(slot),
+            Owner::Object { slot, .. } => Value::Object(slot),
         },
         Op::NBytes => Value::Int(layout.nbytes() as i128),
         Op::ItemSize => Value::Int(layout.itemsize() as i128),
@@ -86,7 +86,9 @@ fn contents<H: Heap>(heap: &H, view: Slot) -> Result<Buffer> {
 fn gather<H: Heap>(heap: &H, view: Slot, layout: &Layout) -> Result<Buffer> {
     let size = layout.itemsize();
     let mut bytes = Buffer::from_elem(0, layout.nbytes());
-    if layout.is_c_contiguous() {
+    if bytes.is_empty() {
+        // Without items the offset may lie anywhere.
+    } else if layout.is_c_contiguous() {
         heap.read(view, layout.offset, &mut bytes)?;
     } else {
         for (chunk, offset) in bytes.chunks_exact_mut(size).zip(layout.offsets()) {
@@ -98,8 +100,12 @@ fn gather<H: Heap>(heap: &H, view: Slot, layout: &Layout) -> Result<Buffer> {
 
 /// `len(view)`.
 pub(super) fn length<H: Heap>(heap: &H, view: Slot) -> Result<usize> {
-    let layout = heap.layout(view)?;
-    Ok(*layout.shape.first().ok_or(ErrorClass::TypeError)? as usize)
+    match heap.layout(view)?.shape.first() {
+        Some(&length) => Ok(length as usize),
+        // Before 3.12, what has no dimensions has one item.
+        None if !heap.version().since(12) => Ok(1),
+        None => Err(ErrorClass::TypeError.into()),
+    }
 }
 
 /// The items of a one-dimensional view.
@@ -108,7 +114,7 @@ pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
     match layout.ndim() {
         0 => Err(ErrorClass::TypeError.into()),
         1 => Ok(values(layout.format, &contents(heap, view)?)),
-        // Before 3.11 nothing is refused until an item is asked for.
+        // Before 3.10 nothing is refused until an item is asked for.
         _ if !has_iterator(heap) && layout.shape[0] == 0 => Ok(Vec::new()),
         _ => Err(ErrorClass::NotImplementedError.into()),
     }
@@ -116,7 +122,7 @@ pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
 
 /// Whether memoryviews have an iterator of their own, rather than that of all sequences.
 fn has_iterator<H: Heap>(heap: &H) -> bool {
-    heap.version().since(11)
+    heap.version().since(10)
 }
 
 /// As [`items`], for `in` and `count`.
@@ -174,19 +180,14 @@ fn hash<H: Heap>(heap: &mut H, view: Slot) -> Result {
     }
     match heap.owner(view)? {
         Owner::Bytes(_) => {}
-        Owner::Object(slot) => hash_owner(heap, slot)?,
+        // The owner is hashed too, and remembers it.
+        Owner::Object { slot: Some(slot), .. } if slot.kind == SlotKind::View => drop(hash(heap, slot)?),
+        Owner::Object { unhashable: Some(class), .. } => return Err(class.into()),
+        Owner::Object { unhashable: None, .. } => {}
     }
     let bytes: Seen = contents(heap, view)?.as_slice().into();
     heap.remember_hash(view, bytes.clone());
     Ok(Value::HashOf(bytes))
-}
-
-/// The owner of a view's memory is hashed too: a bytearray cannot be, a view may be.
-fn hash_owner<H: Heap>(heap: &mut H, owner: Option<Slot>) -> Result<()> {
-    match owner {
-        Some(slot) if slot.kind == SlotKind::View => hash(heap, slot).map(drop),
-        _ => Err(ErrorClass::TypeError.into()),
-    }
 }
 
 fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {

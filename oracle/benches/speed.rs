@@ -1,0 +1,373 @@
+//! How fast programs run, as ratios of what the same steps cost without any harness.
+//!
+//! Machines are noisy, so that both sides of a ratio are measured in turn, in one run, and the
+//! median of the ratios is printed:
+//!
+//! - `harness / raw C API`: steps per second of model, native exporters and CPython with full
+//!   comparison, over those of the same steps driven straight through the C API, nothing observed;
+//! - `lockstep / bare ping-pong`: the time of a hand-over between the threads of a program, over
+//!   that of a hand-over between two threads that do nothing else.
+
+use std::hint::black_box;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use buflock::check::Check;
+use buflock::program::generate::{self, Shape};
+use buflock::program::{Arg, Int, Op, Program, Slot, SlotKind, Step, Syntax};
+use buflock_oracle::{Interpreter, SUBJECTS, attached, check, interpreter};
+use pyo3::ffi;
+
+const ROUNDS: usize = 9;
+const PROGRAMS: u64 = 20_000;
+
+/// The five operations that programs are made of at the least.
+const CORE: [Op; 8] =
+    [Op::NewView, Op::Release, Op::Item, Op::SetItem, Op::Append, Op::Pop, Op::Clear, Op::NewByteArray];
+
+fn main() {
+    let interpreter = interpreter::start().expect("failed to start the interpreter");
+    println!("Python {}", interpreter.description);
+    attached(|| {
+        let shape = Shape { steps: 32, threads: 1 };
+        let all: Vec<_> = programs(shape, |_| true);
+        let core: Vec<_> = programs(shape, |step| CORE.contains(&step.op));
+        compare("all operations", &interpreter, &all, "harness / raw C API");
+        compare("acquire, release, slice, write, resize", &interpreter, &core, "of these five alone");
+        let names = SUBJECTS.map(str::to_owned);
+        for (name, subjects) in
+            [("model", &names[..0]), ("model and native", &names[..1]), ("model and CPython", &names[1..])]
+        {
+            let mut check = check(&interpreter, subjects).expect("the subjects exist");
+            println!("  {name}: {:.2} M steps/s", rate(&all, || run(&mut check, &all)) / 1e6);
+        }
+        let generated = Instant::now();
+        for index in 0..PROGRAMS {
+            black_box(generate::nth(9, index, shape));
+        }
+        println!(
+            "  generation: {:.0} ns a step",
+            generated.elapsed().as_secs_f64() * 1e9 / (PROGRAMS * 24) as f64
+        );
+        hand_overs(&interpreter);
+    });
+}
+
+fn programs(shape: Shape, keep: impl Fn(&Step) -> bool) -> Vec<Arc<Program>> {
+    let made = (0..PROGRAMS).map(|index| {
+        let mut program = generate::nth(1, index, shape);
+        program.steps.retain(&keep);
+        Arc::new(program)
+    });
+    made.collect()
+}
+
+fn steps(programs: &[Arc<Program>]) -> f64 {
+    programs.iter().map(|program| program.steps.len()).sum::<usize>() as f64
+}
+
+fn rate(programs: &[Arc<Program>], mut run: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    run();
+    steps(programs) / start.elapsed().as_secs_f64()
+}
+
+fn run(check: &mut Check, programs: &[Arc<Program>]) {
+    for program in programs {
+        black_box(check.run(program));
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn compare(title: &str, interpreter: &Interpreter, programs: &[Arc<Program>], label: &str) {
+    let mut check = check(interpreter, &SUBJECTS.map(str::to_owned)).expect("the subjects exist");
+    // What is left out by the model is left out by both.
+    let ran: Vec<Vec<bool>> = programs.iter().map(|program| ran(&mut check, program)).collect();
+    let mut raw = RawLoop::new();
+    let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let harness = rate(programs, || run(&mut check, programs));
+        let bare =
+            rate(programs, || programs.iter().zip(&ran).for_each(|(program, ran)| raw.run(program, ran)));
+        ratios.push(harness / bare);
+        ours.push(harness);
+        theirs.push(bare);
+    }
+    println!("{title}: {:.2} M steps/s, raw {:.2} M steps/s", median(ours) / 1e6, median(theirs) / 1e6,);
+    println!("{label}: {:.2}", median(ratios));
+}
+
+fn ran(check: &mut Check, program: &Arc<Program>) -> Vec<bool> {
+    let (_, seen) = check.record(program);
+    let mut ran: Vec<bool> =
+        seen.iter().map(|seen| !matches!(seen.model, buflock::history::Outcome::Skipped(_))).collect();
+    ran.resize(program.steps.len(), false);
+    ran
+}
+
+/// The same steps through the C API, with nothing observed.
+struct RawLoop {
+    slots: [[*mut ffi::PyObject; 8]; 4],
+    names: Vec<*mut ffi::PyObject>,
+}
+
+impl RawLoop {
+    fn new() -> RawLoop {
+        let name = |op: Op| {
+            // SAFETY: this thread is attached; the names are C strings.
+            unsafe {
+                match op.row().syntax {
+                    Syntax::Class("bytearray") => (&raw mut ffi::PyByteArray_Type).cast(),
+                    Syntax::Class("bytes") => (&raw mut ffi::PyBytes_Type).cast(),
+                    Syntax::Class("PickleBuffer") => {
+                        let pickle = ffi::PyImport_ImportModule(c"pickle".as_ptr());
+                        ffi::PyObject_GetAttrString(pickle, c"PickleBuffer".as_ptr())
+                    }
+                    Syntax::Method(name) | Syntax::Attribute(name) => {
+                        let name = std::ffi::CString::new(name).expect("no name contains a zero");
+                        ffi::PyUnicode_InternFromString(name.as_ptr())
+                    }
+                    _ => ptr::null_mut(),
+                }
+            }
+        };
+        RawLoop { slots: [[ptr::null_mut(); 8]; 4], names: Op::all().map(name).collect() }
+    }
+
+    fn slot(&mut self, slot: Slot) -> &mut *mut ffi::PyObject {
+        let kind = match slot.kind {
+            SlotKind::Exporter => 0,
+            SlotKind::View => 1,
+            SlotKind::Export => 2,
+            SlotKind::Iterator => 3,
+        };
+        &mut self.slots[kind][slot.at()]
+    }
+
+    fn run(&mut self, program: &Program, ran: &[bool]) {
+        for (step, _) in program.steps.iter().zip(ran).filter(|(_, ran)| **ran) {
+            // SAFETY: this thread is attached, and the slots that the step names are filled, since the
+            // model ran it.
+            unsafe { self.step(step) };
+        }
+        for slot in self.slots.iter_mut().rev().flatten() {
+            // SAFETY: this thread is attached; a slot owns what it holds.
+            unsafe { ffi::Py_XDECREF(std::mem::replace(slot, ptr::null_mut())) };
+        }
+    }
+
+    /// # Safety
+    /// The thread is attached, and the slots that the step names are filled.
+    unsafe fn step(&mut self, step: &Step) {
+        let mut objects = [ptr::null_mut(); 5];
+        let mut count = 0;
+        if let Some(slot) = step.receiver {
+            objects[0] = *self.slot(slot);
+            count = 1;
+        }
+        let first = count;
+        // SAFETY: as for this function.
+        unsafe {
+            for arg in &step.args {
+                objects[count] = self.arg(arg);
+                count += 1;
+            }
+            let result = self.call(step, &objects[..count]);
+            for arg in &objects[first..count] {
+                ffi::Py_DECREF(*arg);
+            }
+            if !ffi::PyErr_Occurred().is_null() {
+                ffi::PyErr_Clear();
+            }
+            let target =
+                if let Syntax::InPlace(_) = step.op.row().syntax { step.receiver } else { step.dest };
+            match target {
+                Some(dest) if !result.is_null() => {
+                    ffi::Py_XDECREF(std::mem::replace(self.slot(dest), result));
+                }
+                _ => ffi::Py_XDECREF(result),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `step`.
+    unsafe fn call(&mut self, step: &Step, objects: &[*mut ffi::PyObject]) -> *mut ffi::PyObject {
+        let name = self.names[step.op as usize];
+        let none = ptr::null_mut();
+        // SAFETY: as for `step`; each call gets as many objects as its syntax has.
+        unsafe {
+            match step.op.row().syntax {
+                Syntax::Class("memoryview") => ffi::PyMemoryView_FromObject(objects[0]),
+                Syntax::Class(_) => ffi::PyObject_Vectorcall(name, objects.as_ptr(), objects.len(), none),
+                Syntax::Method(_) => {
+                    ffi::PyObject_VectorcallMethod(name, objects.as_ptr(), objects.len(), none)
+                }
+                Syntax::Attribute(_) => ffi::PyObject_GetAttr(objects[0], name),
+                Syntax::Item => ffi::PyObject_GetItem(objects[0], objects[1]),
+                Syntax::SetItem => {
+                    ffi::PyObject_SetItem(objects[0], objects[1], objects[2]);
+                    none
+                }
+                Syntax::DelItem => {
+                    ffi::PyObject_DelItem(objects[0], objects[1]);
+                    none
+                }
+                Syntax::InPlace("+=") => ffi::PyNumber_InPlaceAdd(objects[0], objects[1]),
+                Syntax::InPlace(_) => ffi::PyNumber_InPlaceMultiply(objects[0], objects[1]),
+                Syntax::Binary("+") => ffi::PyNumber_Add(objects[0], objects[1]),
+                Syntax::Binary("*") => ffi::PyNumber_Multiply(objects[0], objects[1]),
+                Syntax::Binary("==") => ffi::PyObject_RichCompare(objects[0], objects[1], ffi::Py_EQ),
+                Syntax::Binary(_) => ffi::PyObject_RichCompare(objects[0], objects[1], ffi::Py_LT),
+                Syntax::In => {
+                    ffi::PySequence_Contains(objects[0], objects[1]);
+                    none
+                }
+                Syntax::Function("len") => {
+                    ffi::PyObject_Size(objects[0]);
+                    none
+                }
+                Syntax::Function("hash") => {
+                    ffi::PyObject_Hash(objects[0]);
+                    none
+                }
+                Syntax::Function("list") => ffi::PySequence_List(objects[0]),
+                Syntax::Function("iter") => ffi::PyObject_GetIter(objects[0]),
+                Syntax::Function(_) => ffi::PyIter_Next(objects[0]),
+                Syntax::With => {
+                    ffi::PyObject_CallMethod(objects[0], c"__enter__".as_ptr(), ptr::null());
+                    ffi::PyObject_CallMethod(objects[0], c"__exit__".as_ptr(), ptr::null())
+                }
+                Syntax::Drop => {
+                    if let Some(slot) = step.receiver {
+                        ffi::Py_XDECREF(std::mem::replace(self.slot(slot), ptr::null_mut()));
+                    }
+                    none
+                }
+            }
+        }
+    }
+
+    /// A new reference.
+    ///
+    /// # Safety
+    /// As for `step`.
+    unsafe fn arg(&mut self, arg: &Arg) -> *mut ffi::PyObject {
+        let int = |int: Int| {
+            // SAFETY: as for `step`.
+            unsafe {
+                match int {
+                    Int::Small(value) => ffi::PyLong_FromLongLong(value),
+                    Int::Unsigned(value) => ffi::PyLong_FromUnsignedLongLong(value),
+                    Int::Huge { negative } => ffi::PyLong_FromDouble(if negative { -1e30 } else { 1e30 }),
+                }
+            }
+        };
+        // SAFETY: as for `step`.
+        unsafe {
+            match arg {
+                Arg::None => ffi::Py_NewRef(ffi::Py_None()),
+                Arg::Int(value) => int(*value),
+                Arg::Float(value) => ffi::PyFloat_FromDouble(value.value()),
+                Arg::Bytes(value) => {
+                    ffi::PyBytes_FromStringAndSize(value.as_ptr().cast(), value.len() as isize)
+                }
+                Arg::Str(value) => {
+                    ffi::PyUnicode_FromStringAndSize(value.as_ptr().cast(), value.len() as isize)
+                }
+                Arg::List(items) | Arg::Tuple(items) => {
+                    let list = ffi::PyList_New(items.len() as isize);
+                    for (place, item) in items.iter().enumerate() {
+                        let item = self.arg(item);
+                        ffi::PyList_SetItem(list, place as isize, item);
+                    }
+                    if let Arg::List(_) = arg {
+                        return list;
+                    }
+                    let tuple = ffi::PyList_AsTuple(list);
+                    ffi::Py_DECREF(list);
+                    tuple
+                }
+                Arg::Slice(slice) => {
+                    let bounds =
+                        [slice.start, slice.stop, slice.step].map(|bound| bound.map_or(ptr::null_mut(), int));
+                    let slice = ffi::PySlice_New(bounds[0], bounds[1], bounds[2]);
+                    bounds.into_iter().for_each(|bound| ffi::Py_XDECREF(bound));
+                    slice
+                }
+                Arg::Slot(slot) => ffi::Py_NewRef(*self.slot(*slot)),
+            }
+        }
+    }
+}
+
+/// The cost of a hand-over, in the schedule and between two threads that do nothing else.
+fn hand_overs(interpreter: &Interpreter) {
+    const HAND_OVERS: usize = 20_000;
+    let steps = (0..HAND_OVERS).map(|number| {
+        let mut step =
+            Step::new(Op::Length, Some(Slot::new(SlotKind::Exporter, 0)), Default::default(), None);
+        step.thread = Some((number % 2) as u8);
+        step
+    });
+    let program = Arc::new(Program { steps: steps.collect(), ..Program::default() });
+    let mut check = check(interpreter, &SUBJECTS.map(str::to_owned)).expect("the subjects exist");
+    let mut measured = |label: &str| {
+        let (mut ratios, mut costs) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            let start = Instant::now();
+            black_box(check.run(&program));
+            let lockstep = start.elapsed();
+            let bare = ping_pong(HAND_OVERS);
+            ratios.push(lockstep.as_secs_f64() / bare.as_secs_f64());
+            costs.push(lockstep.as_secs_f64() * 1e6 / HAND_OVERS as f64);
+        }
+        println!("{label}: {:.2} ({:.1} us a hand-over)", median(ratios), median(costs));
+    };
+    measured("lockstep / bare ping-pong");
+    if pin() {
+        measured("the same on one core");
+    }
+}
+
+/// Pins this process to one core, as a worker is.
+fn pin() -> bool {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(0);
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let ids = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    ids.filter_map(rustix::thread::Pid::from_raw)
+        .all(|id| rustix::thread::sched_setaffinity(Some(id), &cores).is_ok())
+}
+
+/// Two threads that wake each other in turn.
+fn ping_pong(hand_overs: usize) -> Duration {
+    let turn = Arc::new(AtomicUsize::new(0));
+    let play = move |turn: &AtomicUsize, own: usize, other: &thread::Thread| {
+        for round in (own..hand_overs).step_by(2) {
+            while turn.load(Ordering::Acquire) != round {
+                thread::park();
+            }
+            turn.store(round + 1, Ordering::Release);
+            other.unpark();
+        }
+    };
+    let first = thread::current();
+    let theirs = Arc::clone(&turn);
+    let other = thread::spawn(move || play(&theirs, 1, &first));
+    let start = Instant::now();
+    play(&turn, 0, other.thread());
+    while turn.load(Ordering::Acquire) != hand_overs {
+        thread::park();
+    }
+    let elapsed = start.elapsed();
+    other.join().expect("the other thread ends");
+    elapsed
+}

@@ -1,0 +1,132 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs multi-thread programs of buffer operations on Rust exporters and on your CPython, and reports
+/// every place where the two disagree.
+#[derive(Debug, Parser)]
+#[command(name = "buflock", version, after_help = CODES)]
+pub struct Cli {
+    /// Without one, `run --seconds 60`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const CODES: &str = "Exit codes: 0 nothing unknown, 1 findings, 2 usage or a malformed file, \
+                     3 environment, 4 nothing ran.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Generate programs, run them, and save what is found
+    Run(Run),
+    /// Run programs from files and check what they say of themselves
+    Replay(Replay),
+    /// Show one run of a program, with a column per thread
+    Show(One),
+    /// Make a program smaller that shows the same difference
+    Shrink(OneOut),
+    /// Write a Python script that shows the difference without buflock
+    Repro(OneOut),
+}
+
+/// How a run ends its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Reports and a summary to read.
+    Human,
+    /// The same, and then one JSON object on the last line.
+    Json,
+}
+
+/// `buflock run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// How long to run [default: 60]
+    #[arg(long, value_name = "S", conflicts_with = "programs", value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// How many programs to run, in place of a time
+    #[arg(long, value_name = "N")]
+    pub programs: Option<u64>,
+    /// What names the sequence of programs [default: drawn at random]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How many worker processes [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+    /// The most threads of a program
+    #[arg(long, value_name = "1..4", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub threads: u8,
+    /// The most steps of a program
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub steps: u16,
+    /// Where findings are saved
+    #[arg(long, value_name = "DIR", default_value = "findings")]
+    pub findings: PathBuf,
+    /// How the run ends its output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub workers: Workers,
+}
+
+/// What all workers have in common.
+#[derive(Debug, Clone, Args)]
+pub struct Workers {
+    /// What to run on, besides the model
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "native,cpython",
+          value_parser = ["native", "cpython"])]
+    pub subjects: Vec<String>,
+    /// A worker that makes no progress for so many seconds is ended, and that is a finding
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    pub hang_limit: f64,
+    /// A worker whose resident memory is larger is ended, and that is a finding
+    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub memory_limit: u64,
+}
+
+impl Workers {
+    /// The limit on a step.
+    pub fn hang(&self) -> Duration {
+        Duration::from_secs_f64(self.hang_limit)
+    }
+}
+
+/// `buflock replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Program files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub workers: Workers,
+}
+
+/// A command about one file.
+#[derive(Debug, Args)]
+pub struct One {
+    /// A program file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub workers: Workers,
+}
+
+/// A command that makes one file of another.
+#[derive(Debug, Args)]
+pub struct OneOut {
+    /// A program file
+    pub file: PathBuf,
+    /// Where to write to [default: standard output]
+    #[arg(short, long, value_name = "OUT")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub workers: Workers,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if seconds > 0.0 && seconds <= 1e9 { Ok(seconds) } else { Err("not a time above zero".to_owned()) }
+}

@@ -1,0 +1,103 @@
+//! Program files: found, read, and what is wrong with them underlined.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use buflock::program::parse::ParseError;
+use buflock::program::{Program, encode, parse};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
+
+use super::error::{Ending, Failure};
+
+/// The files that paths name: a file itself, of a folder everything below it that may be a program.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        let kind = std::fs::metadata(path).map_err(|error| missing(path, &error))?;
+        if kind.is_dir() { walk(path, &mut files)? } else { files.push(path.clone()) }
+    }
+    Ok(files)
+}
+
+fn missing(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("failed to read {}: {error}", path.display()), "buflock replay corpus")
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| missing(folder, &error);
+    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(failed)?.collect();
+    let mut entries: Vec<PathBuf> = entries.map_err(failed)?.iter().map(std::fs::DirEntry::path).collect();
+    entries.sort();
+    for path in entries {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        // A fuzzer's corpus has files without an extension.
+        let program = path.extension().is_none_or(|extension| extension == "prog" || extension == "bin");
+        if hidden {
+            continue;
+        } else if path.is_dir() {
+            walk(&path, files)?;
+        } else if program {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a program in either form, or gives what is wrong with it, to be shown.
+pub fn read(path: &Path) -> Result<Program, String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("error: failed to read {}: {error}", path.display()))?;
+    let looks_like_text =
+        parse::is_text(&bytes) || path.extension().is_some_and(|extension| extension == "prog");
+    if !looks_like_text {
+        return encode::decode(&bytes).map_err(|error| format!("error: {}: {error}", path.display()));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse::parse(text).map_err(|error| underlined(path, text, &error)),
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            Err(format!(
+                "error: {}, line {line}: this is not UTF-8, which a program in text must be",
+                path.display()
+            ))
+        }
+    }
+}
+
+/// As [`read`], for a command that cannot go on without it.
+pub fn read_one(path: &Path) -> Result<Program, Failure> {
+    read(path).map_err(|shown| {
+        let what = shown
+            .strip_prefix("error: ")
+            .map_or_else(|| format!("malformed program\n{shown}"), str::to_owned);
+        Failure { ending: Ending::Usage, what, next: None }
+    })
+}
+
+fn underlined(path: &Path, text: &str, error: &ParseError) -> String {
+    let before: usize = text.split_inclusive('\n').take(error.line - 1).map(str::len).sum();
+    let bytes =
+        |characters: usize| error.source_line.chars().take(characters).map(char::len_utf8).sum::<usize>();
+    let start = bytes(error.column - 1);
+    let length = bytes(error.column - 1 + error.length) - start;
+    let place = format!("{}:{}:{}", path.display(), error.line, error.column);
+    let label =
+        LabeledSpan::at(before + start..before + start + length, format!("expected {}", error.expected));
+    let diagnostic =
+        MietteDiagnostic::new(format!("{place}: expected {}, found {}", error.expected, error.found))
+            .with_label(label)
+            .with_help(format!("mend the line, then: buflock replay {}", path.display()));
+    let source = NamedSource::new(path.display().to_string(), text.to_owned());
+    let report = Report::new(diagnostic).with_source_code(source);
+    let theme = if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let mut shown = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false);
+    match handler.render_report(&mut shown, report.as_ref()) {
+        Ok(()) => shown.trim_end().to_owned(),
+        Err(_) => format!("error: {place}: {error}"),
+    }
+}

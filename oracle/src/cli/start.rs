@@ -1,0 +1,83 @@
+//! From nothing to running workers of the right Python.
+
+use buflock::report::json;
+use buflock::subject::Version;
+
+use super::args::Workers;
+use super::error::Failure;
+use super::locate;
+use super::python::{self, Python};
+use super::worker::{Recipe, Worker};
+use crate::protocol::Hello;
+
+/// A recipe that works, and the first worker made by it.
+#[derive(Debug)]
+pub struct Started {
+    /// How to start more.
+    pub recipe: Recipe,
+    /// The first.
+    pub worker: Worker,
+    /// The version that the model follows.
+    pub version: Version,
+    /// The folder of the pages, which goes with this.
+    pub pages: tempfile::TempDir,
+}
+
+/// Finds Python and the worker, builds it where that is possible, and starts one. With a `core`, that
+/// worker is for it alone.
+pub fn start(workers: &Workers, core: Option<usize>) -> Result<Started, Failure> {
+    let python = python::find()?;
+    let located = locate::find()?;
+    let pages = tempfile::Builder::new().prefix("buflock-").tempdir().map_err(|error| {
+        Failure::environment(format!("failed to make a folder for temporary files: {error}"), "set TMPDIR")
+    })?;
+    let recipe =
+        Recipe { path: located.path.clone(), workers: workers.clone(), pages: pages.path().to_owned() };
+    let mut started = Worker::start(&recipe, 0, core);
+    let stale = |started: &Result<Worker, Failure>| match started {
+        Ok(worker) => !is_of(&worker.hello, &python),
+        Err(_) => true,
+    };
+    if located.checkout && stale(&started) {
+        eprintln!(
+            "the interpreter changed since the build: building the worker for Python {}",
+            python.text()
+        );
+        locate::build(Some(&python))?;
+        started = Worker::start(&recipe, 0, core);
+    }
+    let worker = started?;
+    if !is_of(&worker.hello, &python) {
+        return Err(Failure::environment(
+            format!(
+                "{} was built for Python {}, but the Python here is {} at {}",
+                recipe.path.display(),
+                worker.hello.description,
+                python.description,
+                python.executable
+            ),
+            format!("PYO3_PYTHON={} cargo build --release -p buflock-oracle --bins", python.executable),
+        ));
+    }
+    let version = json::version(&worker.hello.version).ok_or_else(|| {
+        Failure::environment(
+            format!("the worker says that its Python is of version {:?}", worker.hello.version),
+            "cargo build --release -p buflock-oracle --bins",
+        )
+    })?;
+    Ok(Started { recipe, worker, version, pages })
+}
+
+/// Whether the interpreter that a worker embeds is the one that was found: the description names the
+/// build, not only the version.
+fn is_of(hello: &Hello, python: &Python) -> bool {
+    let same_build = hello.description.trim() == python.description.trim();
+    same_build && hello.version == python.text() && hello.free_threaded == python.free_threaded
+}
+
+impl Started {
+    /// What the interpreter is called in reports.
+    pub fn python(&self) -> String {
+        format!("Python {}", self.worker.hello.description)
+    }
+}

@@ -1,0 +1,256 @@
+//! A worker of `buflock`: embeds Python, runs what it is asked to, and may die of it.
+//!
+//! ```text
+//! buflock-worker --page FILE [--core N] [--subjects LIST]
+//! ```
+//! Two variables of the environment are for tests: `BUFLOCK_DIE_AT=INDEX:STEP[:HOW]` lets a worker
+//! end at a step of a generated program, by `kill` (without it), `abort` or `hang`; and
+//! `BUFLOCK_PLANT=FAULT` plants one of `buflock::exporter::Fault` in the native exporters.
+
+mod protocol;
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use buflock::check::{Check, Watch};
+use buflock::judge::Verdict;
+use buflock::program::generate::{self, Shape};
+use buflock::program::{Program, parse};
+use buflock::report::{Recording, Told};
+use buflock_oracle::progress::Page;
+use buflock_oracle::{Interpreter, interpreter};
+use protocol::{Batch, Found, Hello, Reply, Request};
+
+fn main() -> ExitCode {
+    match Options::read().and_then(|options| work(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever started this reads replies; a person who did reads them too.
+            let _ = say(&Reply::Unable(error));
+            ExitCode::from(3)
+        }
+    }
+}
+
+struct Options {
+    page: PathBuf,
+    core: Option<usize>,
+    subjects: Vec<String>,
+}
+
+impl Options {
+    fn read() -> Result<Options, String> {
+        let mut page = None;
+        let mut core = None;
+        let mut subjects = vec!["native".to_owned(), "cpython".to_owned()];
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+            match word.as_str() {
+                "--page" => page = Some(PathBuf::from(value)),
+                "--core" => core = Some(value.parse().map_err(|_| format!("{value:?} is no core"))?),
+                "--subjects" => subjects = value.split(',').map(str::to_owned).collect(),
+                _ => return Err(format!("{word} is no option of buflock-worker")),
+            }
+        }
+        let page = page.ok_or("buflock-worker is started by buflock, with --page FILE")?;
+        Ok(Options { page, core, subjects })
+    }
+}
+
+/// Serves requests until there are no more.
+fn work(options: &Options) -> Result<(), String> {
+    // A worker whose command was killed would wait for nobody.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    if let Some(core) = options.core {
+        pin(core);
+    }
+    plant()?;
+    let page = Page::create(&options.page)
+        .map_err(|error| format!("failed to map {}: {error}", options.page.display()))?;
+    let python = interpreter::start()?;
+    buflock_oracle::attached(|| {
+        let death = Death::read()?;
+        let index = Arc::new(AtomicU64::new(u64::MAX));
+        let watch = Watcher { page: page.clone(), index: Arc::clone(&index), death };
+        let check = buflock_oracle::check(&python, &options.subjects)?.with_watch(Box::new(watch));
+        let hello = Hello {
+            version: python.version.to_string(),
+            description: python.description.clone(),
+            free_threaded: python.free_threaded,
+            debug: python.debug,
+        };
+        say(&Reply::Hello(hello)).map_err(|error| error.to_string())?;
+        Worker { check, page, index, python }.serve().map_err(|error| error.to_string())
+    })
+}
+
+/// Hand-overs between threads on one core are much cheaper. Where it cannot be done it is not.
+fn pin(core: usize) {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
+    let cores: Vec<usize> =
+        (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();
+    if let Some(&core) = cores.get(core % cores.len().max(1)) {
+        let mut only = rustix::thread::CpuSet::new();
+        only.set(core);
+        let _ = rustix::thread::sched_setaffinity(None, &only);
+    }
+}
+
+fn plant() -> Result<(), String> {
+    if let Ok(name) = std::env::var("BUFLOCK_PLANT") {
+        let fault = name.parse().map_err(|_| format!("there is no fault {name:?} to plant"))?;
+        buflock::exporter::plant(Some(fault));
+    }
+    Ok(())
+}
+
+fn say(reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    // One write a line, past the buffer of `println`: what was said must not die with the process.
+    let mut out = io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// Tells the page where the run is, and ends the process where a test asks for it.
+struct Watcher {
+    page: Page,
+    index: Arc<AtomicU64>,
+    death: Option<Death>,
+}
+
+impl Watch for Watcher {
+    fn at(&self, step: usize) {
+        self.page.at(step);
+        if let Some(death) = &self.death
+            && death.step == step
+            && death.index == self.index.load(Ordering::Relaxed)
+        {
+            death.die();
+        }
+    }
+}
+
+struct Death {
+    index: u64,
+    step: usize,
+    how: String,
+}
+
+impl Death {
+    fn read() -> Result<Option<Death>, String> {
+        let Ok(text) = std::env::var("BUFLOCK_DIE_AT") else { return Ok(None) };
+        let mut parts = text.splitn(3, ':');
+        let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
+        let (Some(index), Some(step)) = (number(), number()) else {
+            return Err(format!("BUFLOCK_DIE_AT={text} is not INDEX:STEP[:HOW]"));
+        };
+        let how = parts.next().unwrap_or("kill").to_owned();
+        Ok(Some(Death { index, step: step as usize, how }))
+    }
+
+    fn die(&self) {
+        match self.how.as_str() {
+            "hang" => loop {
+                std::thread::park();
+            },
+            "abort" => std::process::abort(),
+            _ => {
+                let own = rustix::process::getpid();
+                let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+struct Worker {
+    check: Check,
+    page: Page,
+    index: Arc<AtomicU64>,
+    python: Interpreter,
+}
+
+impl Worker {
+    fn serve(mut self) -> io::Result<()> {
+        for line in io::stdin().lock().lines() {
+            let request: Request = serde_json::from_str(&line?)?;
+            match request {
+                Request::Run { seed, first, count, steps, threads } => {
+                    let shape = Shape { steps, threads };
+                    let done = self.run(seed, first..first.saturating_add(count), shape)?;
+                    say(&Reply::Done(done))?;
+                }
+                Request::Record { text } => {
+                    let program = parse::parse(&text).map_err(io::Error::other)?;
+                    say(&Reply::Recorded(self.record(program)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, seed: u64, indices: std::ops::Range<u64>, shape: Shape) -> io::Result<Batch> {
+        let mut batch = Batch::default();
+        for index in indices {
+            let program = Arc::new(generate::nth(seed, index, shape));
+            self.index.store(index, Ordering::Relaxed);
+            self.page.program(index);
+            let (divergence, permitted) = match self.check.run(&program) {
+                Verdict::Agree => {
+                    batch.verdicts.agree += 1;
+                    continue;
+                }
+                Verdict::Inconclusive(_) => {
+                    batch.verdicts.inconclusive += 1;
+                    continue;
+                }
+                Verdict::Permitted(_, divergence) => {
+                    batch.verdicts.permitted += 1;
+                    (divergence, true)
+                }
+                Verdict::Diverge(divergence) => {
+                    batch.verdicts.diverge += 1;
+                    (divergence, false)
+                }
+            };
+            let catalogue = buflock_oracle::catalogue();
+            let known = catalogue.covers(&divergence, self.python.version);
+            let known = known.map(|entry| entry.id.clone());
+            say(&Reply::Found(Found { index, told: Told::from(&divergence), known, permitted }))?;
+        }
+        let tally = self.check.take_tally();
+        batch.programs = tally.programs;
+        batch.steps = tally.steps;
+        for ((_, label), count) in tally.outcomes {
+            *batch.outcomes.entry(label.to_owned()).or_default() += count;
+        }
+        batch.peak_rss_kb = peak_rss_kb();
+        Ok(batch)
+    }
+
+    fn record(&mut self, program: Program) -> Recording {
+        self.index.store(u64::MAX, Ordering::Relaxed);
+        self.page.program(u64::MAX);
+        let (verdict, seen) = self.check.record(&Arc::new(program));
+        let python = format!("Python {}", self.python.description);
+        let mut recording = Recording::new(&python, self.check.subjects(), &verdict, &seen);
+        if let Verdict::Diverge(divergence) = &verdict {
+            let known = buflock_oracle::catalogue();
+            let entry = known.covers(divergence, self.python.version);
+            recording.known = entry.map(|entry| entry.id.clone());
+        }
+        recording
+    }
+}
+
+/// The largest resident size so far, or zero where the system does not say.
+fn peak_rss_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}

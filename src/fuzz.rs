@@ -1,0 +1,103 @@
+//! What the fuzz targets call: one input, judged.
+//!
+//! Under a plain fuzzer an unknown divergence is a panic, so that artifacts, exit codes and
+//! minimisation work as everyone expects.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::check::Check;
+use crate::judge::Verdict;
+use crate::program::op::Role;
+use crate::program::{Arg, Int, Program, encode, generate, limits, mutate, parse, text};
+use crate::subject::Version;
+
+/// Runs an input on the native exporters against the model.
+///
+/// # Panics
+/// If they differ.
+pub fn native_model(data: &[u8]) {
+    thread_local! {
+        static CHECK: RefCell<Check> = RefCell::new(Check::native(Version::NEWEST));
+    }
+    CHECK.with_borrow_mut(|check| run(check, data));
+}
+
+/// Runs an input on the subjects of `check`.
+///
+/// # Panics
+/// If one differs from the model in a way that the catalogue does not know.
+pub fn run(check: &mut Check, data: &[u8]) {
+    let mut program = encode::read(data);
+    tame(&mut program);
+    let program = Arc::new(program);
+    if let Verdict::Diverge(divergence) = check.run(&program)
+        && !check.knows(&divergence)
+    {
+        panic!(
+            "{} breaks {} ({}) at step {:?}\n{}\nsignature {}\n\n{program}",
+            divergence.subject,
+            divergence.clause,
+            divergence.clause.text(),
+            divergence.step.map(|step| step + 1),
+            divergence.difference,
+            divergence.signature,
+        );
+    }
+}
+
+/// Takes out what asks for more memory than any machine has: a fuzzing engine reports the request
+/// itself, before it can fail.
+fn tame(program: &mut Program) {
+    for step in &mut program.steps {
+        for (arg, role) in step.args.iter_mut().zip(step.op.row().args) {
+            if let (Arg::Int(Int::Small(size)), Role::Size | Role::Times | Role::Source) = (&*arg, role)
+                && *size > limits::LENGTH as i64
+            {
+                *arg = Arg::Int(Int::Huge { negative: false });
+            }
+        }
+    }
+}
+
+/// Reads an input as a text, and what is read again.
+///
+/// # Panics
+/// If a program is not the same after it was printed and read.
+pub fn text(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let with_header = format!("{}\n{text}", text::HEADER);
+    for text in [text, &with_header] {
+        if let Ok(program) = parse::parse(text) {
+            let printed = program.to_string();
+            assert_eq!(parse::parse(&printed).as_ref(), Ok(&program), "it is printed as\n{printed}");
+        }
+    }
+}
+
+/// Mutates the program in `data[..size]` by its structure and gives its new size; `None` asks for
+/// the fuzzer's own mutation of the bytes, which is also tried one time in sixteen.
+pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
+    if seed.is_multiple_of(16) {
+        return None;
+    }
+    let mut program = encode::read(&data[..size]);
+    let mut session = mutatis::Session::new().seed(seed.into());
+    for _ in 0..=seed % 3 {
+        session.mutate_with(&mut mutate::ProgramMutator, &mut program).ok()?;
+    }
+    put(&program, &mut data[..max_size])
+}
+
+/// Crosses two programs into `out` and gives the size; `None` if it does not fit.
+pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], seed: u32) -> Option<usize> {
+    let crossed =
+        mutate::cross(&encode::read(one), &encode::read(other), &mut generate::choices(seed.into()));
+    put(&crossed, out)
+}
+
+fn put(program: &Program, out: &mut [u8]) -> Option<usize> {
+    let bytes = encode::encode(program);
+    out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
+    Some(bytes.len())
+}

@@ -1,0 +1,62 @@
+//! The comparison of one observation, or of one state, with the model's.
+
+use super::{Difference, Divergence};
+use crate::history::{Outcome, Value};
+use crate::program::{Program, Step};
+use crate::subject::{Model, Picture, Shown, Subject};
+
+/// Whether a subject saw what the model says. Two NaNs are the same observation, and a hash is that
+/// of the same bytes wherever the subject can tell.
+pub fn same_outcome(expected: &Outcome, found: &Outcome, subject: &dyn Subject) -> bool {
+    match (expected, found) {
+        (Outcome::Value(expected), Outcome::Value(found)) => same_value(expected, found, subject),
+        _ => expected == found,
+    }
+}
+
+fn same_value(expected: &Value, found: &Value, subject: &dyn Subject) -> bool {
+    match (expected, found) {
+        (Value::Float(one), Value::Float(other)) => {
+            one == other || (one.value().is_nan() && other.value().is_nan())
+        }
+        (Value::List(expected), Value::List(found)) | (Value::Tuple(expected), Value::Tuple(found)) => {
+            expected.len() == found.len()
+                && expected.iter().zip(found).all(|(expected, found)| same_value(expected, found, subject))
+        }
+        (Value::HashOf(bytes), Value::Int(hash)) => subject.hash_of(bytes).is_none_or(|own| own == *hash),
+        _ => expected == found,
+    }
+}
+
+/// Judges one step: what it saw first, then what it left.
+pub fn after_step(
+    model: &Model,
+    subject: &dyn Subject,
+    program: &Program,
+    at: usize,
+    expected: &Outcome,
+    found: Outcome,
+) -> Option<Divergence> {
+    let difference = if !same_outcome(expected, &found, subject) {
+        Difference::Outcome { expected: expected.clone(), found, message: subject.message() }
+    } else if let Some(slot) = subject.different_slot(model) {
+        let shown: Shown<'_> = model.shown(slot);
+        Difference::State { slot, after: found, expected: Picture::from(&shown), found: subject.look(slot) }
+    } else {
+        return None;
+    };
+    Some(Divergence::new(subject.name(), program, Some(at), difference))
+}
+
+/// Judges what the program itself says of a step.
+pub fn expectation(
+    program: &Program,
+    at: usize,
+    step: &Step,
+    subject: &str,
+    found: &Outcome,
+) -> Option<Divergence> {
+    let expected = step.expect.as_ref().filter(|expected| !found.satisfies(expected))?;
+    let difference = Difference::Expectation { expected: expected.clone(), found: found.clone() };
+    Some(Divergence::new(subject, program, Some(at), difference))
+}

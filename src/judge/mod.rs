@@ -1,0 +1,192 @@
+//! Who is right: the only place where a verdict is made.
+
+pub mod compare;
+pub mod permitted;
+
+use std::fmt;
+
+use crate::history::{ErrorClass, Outcome};
+use crate::program::{Expect, Op, Program, SlotKind, Step};
+use crate::subject::{Picture, Unrest};
+
+/// What a run comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every observation was what the model says. The only pass.
+    Agree,
+    /// A subject did something else.
+    Diverge(Divergence),
+    /// As `Diverge`, by the named entry of the catalogue of permitted differences.
+    Permitted(String, Divergence),
+    /// Nothing can be said, and why.
+    Inconclusive(String),
+}
+
+macro_rules! clauses {
+    ($($id:ident: $text:literal;)*) => {
+        /// A clause of the buffer protocol that a lockstep run can show to be broken.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Clause { $(#[doc = $text] $id,)* }
+
+        impl Clause {
+            /// What it says.
+            pub const fn text(self) -> &'static str {
+                match self { $(Clause::$id => $text,)* }
+            }
+        }
+
+        impl fmt::Display for Clause {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Clause::$id => stringify!($id),)* })
+            }
+        }
+    };
+}
+
+clauses! {
+    G1: "a successful acquire adds exactly one export of the object";
+    G2: "a refused acquire raises BufferError and adds no export";
+    G4: "while an export lives, the memory stays valid, in place and of the same length";
+    R3: "after the last release the exporter is as free as before the first";
+    R4: "releasing a memoryview again is harmless";
+    R5: "an exporter that dies with exports outstanding is a reportable fault";
+    S1: "an operation that would resize the memory raises BufferError while exports exist";
+    S2: "a refused or failed operation changes nothing";
+    S3: "what an operation refuses that would not change the length depends on the operation";
+    M2: "a view's attributes do not change while it lives; after release every use raises ValueError";
+    M3: "releasing a view that itself has exports raises BufferError and releases nothing";
+    M4: "all views of one memoryview share one export";
+    D2: "without a race, contents and results are exact";
+    D3: "no access out of bounds, after free, or to a torn pointer, length or count";
+}
+
+/// The first place where a subject differs from the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// Who differs.
+    pub subject: String,
+    /// The clause that is broken.
+    pub clause: Clause,
+    /// The step, by its place in the program; `None` at rest.
+    pub step: Option<usize>,
+    /// In what it differs.
+    pub difference: Difference,
+    /// What makes two divergences the same.
+    pub signature: String,
+}
+
+/// In what a subject differs from the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// In what a step saw.
+    Outcome {
+        /// By the model.
+        expected: Outcome,
+        /// By the subject.
+        found: Outcome,
+        /// The message of the subject's error.
+        message: Option<String>,
+    },
+    /// In what a slot holds after a step.
+    State {
+        /// The slot.
+        slot: crate::program::Slot,
+        /// What the step saw, everywhere.
+        after: Outcome,
+        /// By the model.
+        expected: Picture,
+        /// By the subject.
+        found: Picture,
+    },
+    /// In what is left at rest.
+    Rest(Unrest),
+    /// The program says what the step must see, and it saw something else.
+    Expectation {
+        /// By the program.
+        expected: Expect,
+        /// By the subject.
+        found: Outcome,
+    },
+}
+
+impl Divergence {
+    /// A difference of `subject` at a step of `program`, or at rest.
+    pub fn new(subject: &str, program: &Program, step: Option<usize>, difference: Difference) -> Divergence {
+        let at = step.and_then(|step| program.steps.get(step));
+        let clause = clause(at, &difference);
+        let signature = signature(subject, clause, at, &difference);
+        Divergence { subject: subject.to_owned(), clause, step, difference, signature }
+    }
+}
+
+/// The clause that a difference breaks.
+fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
+    use ErrorClass::{BufferError, ValueError};
+    let op = step.map(|step| step.op);
+    let on_view = step.and_then(|step| step.receiver).is_some_and(|slot| slot.kind == SlotKind::View);
+    match difference {
+        Difference::Outcome { expected, found, .. } => match (op, expected, found) {
+            (Some(Op::Release | Op::With), Outcome::Raised(BufferError), _) => Clause::M3,
+            (Some(Op::Release | Op::With), Outcome::Value(_), _) => Clause::R4,
+            (Some(Op::NewView | Op::Acquire), _, _) => Clause::G2,
+            (_, Outcome::Raised(BufferError), Outcome::Value(_)) => Clause::S1,
+            (_, Outcome::Value(_), Outcome::Raised(BufferError)) => Clause::R3,
+            (_, Outcome::Raised(BufferError), _) | (_, _, Outcome::Raised(BufferError)) => Clause::S3,
+            (_, Outcome::Raised(ValueError), _) if on_view => Clause::M2,
+            _ => Clause::D2,
+        },
+        Difference::State { slot, after, expected, found } => match (slot.kind, expected, found) {
+            (_, Picture::View(expected), Picture::View(found)) if expected.offset != found.offset => {
+                Clause::G4
+            }
+            (SlotKind::View, Picture::ReleasedView, _) | (SlotKind::View, _, Picture::ReleasedView) => {
+                Clause::M3
+            }
+            (SlotKind::View, ..) => Clause::M2,
+            (SlotKind::Export, ..) => Clause::G1,
+            _ if matches!(after, Outcome::Raised(_)) => Clause::S2,
+            _ => Clause::D2,
+        },
+        Difference::Rest(Unrest::SharedObject(_)) => Clause::D3,
+        Difference::Rest(Unrest::Complaint(_)) => Clause::R5,
+        Difference::Rest(_) => Clause::R3,
+        Difference::Expectation { .. } => Clause::D2,
+    }
+}
+
+/// What two divergences have in common if they are the same: who, which clause, which operation, and
+/// which kinds of outcomes or objects. Not the values, which are different in every program.
+fn signature(subject: &str, clause: Clause, step: Option<&Step>, difference: &Difference) -> String {
+    let op = step.map_or_else(
+        || "rest".to_owned(),
+        |step| match step.receiver {
+            Some(slot) => format!("{:?}-{}", step.op, slot.kind.letter()),
+            None => format!("{:?}", step.op),
+        },
+    );
+    let what = match difference {
+        Difference::Outcome { expected, found, .. } => format!("{}-not-{}", found.label(), expected.label()),
+        Difference::State { slot, after, .. } => format!("{}-state-of-{}", after.label(), slot.kind.letter()),
+        Difference::Rest(Unrest::StillExported(_)) => "still-exported".to_owned(),
+        Difference::Rest(Unrest::References { slot, .. }) => format!("references-of-{}", slot.kind.letter()),
+        Difference::Rest(Unrest::SharedObject(_)) => "shared-object".to_owned(),
+        Difference::Rest(Unrest::Complaint(_)) => "complaint".to_owned(),
+        Difference::Expectation { found, .. } => format!("expectation-{}", found.label()),
+    };
+    format!("{subject}/{clause}/{op}/{what}")
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::Outcome { expected, found, .. } => write!(f, "expected {expected}, found {found}"),
+            Difference::State { slot, expected, found, .. } => {
+                write!(f, "{slot}: expected {expected}, found {found}")
+            }
+            Difference::Rest(unrest) => unrest.fmt(f),
+            Difference::Expectation { expected, found } => {
+                write!(f, "the program says {expected}, found {found}")
+            }
+        }
+    }
+}

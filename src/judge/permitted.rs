@@ -1,0 +1,140 @@
+//! The catalogue of known differences: first-class cases with a reason and a link, never an `if` in
+//! the comparison.
+
+use serde::{Deserialize, Serialize};
+
+use super::Divergence;
+use crate::subject::Version;
+
+/// Whether a known difference is allowed, or a bug that somebody has still to mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// The protocol leaves it open.
+    Permitted,
+    /// It is a known bug of the subject.
+    Bug,
+}
+
+/// One known difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its name.
+    pub id: String,
+    /// What it is.
+    pub standing: Standing,
+    /// The signatures that it covers.
+    pub signatures: Vec<String>,
+    /// The first Python that shows it, as `3.13` or `3.13.5`; the first of all if left out.
+    pub since: Option<String>,
+    /// The first Python that no longer shows it; none if left out.
+    pub until: Option<String>,
+    /// Why it is so.
+    pub reason: String,
+    /// Where one can read of it.
+    pub link: String,
+    /// The corpus file that shows it.
+    pub shown_by: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    known: Vec<Entry>,
+}
+
+/// All known differences.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+}
+
+/// Why a catalogue cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the catalogue of known differences: {0}")]
+pub struct CatalogueError(String);
+
+impl Catalogue {
+    /// Reads the texts of catalogue files.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Catalogue, CatalogueError> {
+        let mut entries = Vec::new();
+        for text in texts {
+            let file: File = toml::from_str(text).map_err(|error| CatalogueError(error.to_string()))?;
+            for entry in &file.known {
+                for bound in [&entry.since, &entry.until].into_iter().flatten() {
+                    version(bound)
+                        .ok_or_else(|| CatalogueError(format!("{}: {bound:?} is no version", entry.id)))?;
+                }
+            }
+            entries.extend(file.known);
+        }
+        Ok(Catalogue { entries })
+    }
+
+    /// Every entry.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry that covers a divergence on this Python.
+    pub fn covers(&self, divergence: &Divergence, python: Version) -> Option<&Entry> {
+        self.entries.iter().find(|entry| {
+            let at_least = |bound: &Option<String>| {
+                bound.as_deref().and_then(version).is_none_or(|bound| bound <= python)
+            };
+            entry.signatures.contains(&divergence.signature)
+                && at_least(&entry.since)
+                && !(entry.until.is_some() && at_least(&entry.until))
+        })
+    }
+}
+
+fn version(text: &str) -> Option<Version> {
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    let version = Version {
+        major: numbers.next()??,
+        minor: numbers.next()??,
+        micro: numbers.next().unwrap_or(Some(0))?,
+    };
+    numbers.next().is_none().then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Difference;
+    use crate::program::{Program, Slot, SlotKind};
+    use crate::subject::Unrest;
+
+    const TEXT: &str = r#"
+        [[known]]
+        id = "example"
+        standing = "bug"
+        signatures = ["cpython/R3/rest/still-exported"]
+        since = "3.13"
+        until = "3.13.5"
+        reason = "an example"
+        link = "https://example.org"
+        shown_by = "corpus/divergences/example.prog"
+    "#;
+
+    #[test]
+    fn an_entry_covers_its_signatures_in_its_versions() {
+        let catalogue = Catalogue::parse([TEXT]).unwrap();
+        let unrest = Unrest::StillExported(Slot::new(SlotKind::Exporter, 0));
+        let divergence = Divergence::new("cpython", &Program::default(), None, Difference::Rest(unrest));
+        let covered =
+            |minor, micro| catalogue.covers(&divergence, Version { major: 3, minor, micro }).is_some();
+        assert!(!covered(12, 9) && covered(13, 0) && covered(13, 4) && !covered(13, 5) && !covered(14, 0));
+        let native = Divergence { signature: "native/R3/rest/still-exported".into(), ..divergence };
+        assert_eq!(catalogue.covers(&native, Version { major: 3, minor: 13, micro: 0 }), None);
+    }
+
+    #[test]
+    fn a_catalogue_with_a_bound_that_is_no_version_is_refused() {
+        assert!(Catalogue::parse([TEXT.replace("3.13.5", "three").as_str()]).is_err());
+        assert!(Catalogue::parse(["[[known]]\nid = 'x'"]).is_err());
+    }
+}

@@ -1,0 +1,218 @@
+//! A script that shows a divergence on any Python from 3.8 on, of any implementation.
+
+use std::fmt::Write;
+
+use super::{Place, Told, expectations};
+use crate::program::text::write_bytes;
+use crate::program::{Expect, Op, Program, Slot, SlotKind, Step, Syntax};
+use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
+
+/// What the script does that no program decides.
+const PRELUDE: &str = include_str!("python/prelude.py");
+
+/// The text of a bytes literal.
+struct Literal<'a>(&'a [u8]);
+
+impl std::fmt::Display for Literal<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_bytes(f, self.0)
+    }
+}
+
+/// The script. It holds what each step sees against what the program says of it or else the model of
+/// `version`, and judges by the step of `told`; without it, by all of them.
+pub fn script(program: &Program, told: Option<&Told>, version: Version, python: &str) -> String {
+    let said = expectations(program, version);
+    let mut out = String::from("#!/usr/bin/env python3\n");
+    head(&mut out, told, python);
+    imports(&mut out, program, &said);
+    out.push_str(PRELUDE);
+    let last = told.and_then(|told| told.step).unwrap_or(usize::MAX);
+    let mut table = String::from("\nSTEPS = [\n");
+    for (at, (step, said)) in program.steps.iter().zip(&said).enumerate() {
+        if at > last {
+            break;
+        }
+        if *said == Expect::Skipped {
+            let _ = writeln!(out, "\n\n# step {}, skipped: {}", at + 1, step.threaded());
+            continue;
+        }
+        function(&mut out, at, step);
+        let expected = expected(step.expect.as_ref().unwrap_or(said));
+        let (number, lane, text) = (at + 1, step.lane(), string(&step.threaded()));
+        let _ = writeln!(table, "    ({number}, {lane}, {text}, step_{number}, {expected}),");
+    }
+    table.push_str("]\n");
+    let _ = write!(out, "\n{table}");
+    mark(&mut out, program, told, version);
+    out.push_str("\n\nif __name__ == \"__main__\":\n    main(STEPS, MARKED, STATE, AT_REST)\n");
+    out
+}
+
+fn head(out: &mut String, told: Option<&Told>, python: &str) {
+    let mut lines = Vec::new();
+    match told {
+        Some(told) => {
+            let at = told.step.map_or_else(|| "at rest".to_owned(), |step| format!("at step {}", step + 1));
+            lines.push(format!("{} differs from the model of buflock {at} on {python}.", told.subject));
+            lines.push(format!("Clause {}: {}.", told.clause, told.clause_text));
+            lines.push(format!("Expected: {}", told.expected));
+            lines.push(format!("Found: {}", told.found));
+        }
+        None => lines.push(format!("What each step of a buflock program sees, as of {python}.")),
+    }
+    lines.push("Exit code: 1 if the difference shows, 0 if not, 2 if this cannot run here.".to_owned());
+    for line in lines {
+        let _ = writeln!(out, "# {}", super::plain(&line));
+    }
+}
+
+fn imports(out: &mut String, program: &Program, said: &[Expect]) {
+    let acquires = |(step, said): (&Step, &Expect)| step.op == Op::Acquire && *said != Expect::Skipped;
+    out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
+    if program.steps.iter().zip(said).any(acquires) {
+        out.push_str(
+            "\ntry:\n    from pickle import PickleBuffer\nexcept ImportError:\n    \
+             print(\"this Python has no pickle.PickleBuffer\")\n    sys.exit(2)\n",
+        );
+    }
+}
+
+/// One step as a function without locals, which would keep objects alive.
+fn function(out: &mut String, at: usize, step: &Step) {
+    let statement = step.statement();
+    let _ = writeln!(out, "\n\ndef step_{}():", at + 1);
+    let syntax = step.op.row().syntax;
+    let binds = match syntax {
+        Syntax::InPlace(_) | Syntax::Drop => step.receiver,
+        _ => step.dest,
+    };
+    if let Some(slot) = binds {
+        let _ = writeln!(out, "    global {slot}");
+    }
+    let is_statement = step.dest.is_some()
+        || matches!(
+            syntax,
+            Syntax::InPlace(_) | Syntax::SetItem | Syntax::DelItem | Syntax::With | Syntax::Drop
+        );
+    let _ = writeln!(out, "    {}{statement}", if is_statement { "" } else { "return " });
+}
+
+/// What a step must see, as the script takes it: a kind, and an error or an expression.
+fn expected(expect: &Expect) -> String {
+    match expect {
+        Expect::Ok => "(\"ok\", None)".to_owned(),
+        Expect::Skipped => "(\"skipped\", None)".to_owned(),
+        Expect::Raises(class) => format!("(\"raises\", \"{class}\")"),
+        Expect::Value(text) => format!("(\"value\", {})", string(text)),
+    }
+}
+
+/// A Python string literal.
+fn string(text: &str) -> String {
+    struct Text<'a>(&'a str);
+    impl std::fmt::Display for Text<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            crate::program::text::write_str(f, self.0)
+        }
+    }
+    Text(text).to_string()
+}
+
+/// Where the difference is to be seen.
+fn mark(out: &mut String, program: &Program, told: Option<&Told>, version: Version) {
+    let marked =
+        told.and_then(|told| told.step).map_or_else(|| "None".to_owned(), |step| (step + 1).to_string());
+    let mut state = "None".to_owned();
+    let mut at_rest = "None".to_owned();
+    if let Some(told) = told {
+        match told.place {
+            Place::State(slot) => {
+                let mut model = Model::new(version);
+                let last = told.step.map_or(program.steps.len(), |step| step + 1);
+                program.steps.iter().take(last).for_each(|step| drop(model.step(step)));
+                state = format!("(\"{slot}\", {})", picture(&Picture::from(&model.shown(slot))));
+            }
+            Place::StillExported(slot) => at_rest = format!("(\"exported\", \"{slot}\")"),
+            Place::References(slot) => at_rest = format!("(\"references\", \"{slot}\")"),
+            Place::Shared => at_rest = "(\"shared\", None)".to_owned(),
+            Place::Complaint => at_rest = "(\"complaint\", None)".to_owned(),
+            Place::Outcome | Place::Process => {}
+        }
+    }
+    let slots: Vec<String> = [SlotKind::Iterator, SlotKind::View, SlotKind::Export, SlotKind::Exporter]
+        .into_iter()
+        .flat_map(Slot::all)
+        .map(|slot| format!("\"{slot}\""))
+        .collect();
+    let _ =
+        writeln!(out, "\n# In the order in which they are emptied at rest.\nSLOTS = [{}]", slots.join(", "));
+    let _ = writeln!(out, "MARKED = {marked}\nSTATE = {state}\nAT_REST = {at_rest}");
+}
+
+/// What the script's `look` gives for such an object.
+fn picture(picture: &Picture) -> String {
+    match picture {
+        Picture::Empty => "\"nothing\"".to_owned(),
+        Picture::Exporter(Flavour::Bytes, bytes) => format!("(\"bytes\", {})", Literal(bytes)),
+        Picture::Exporter(Flavour::ByteArray, bytes) => format!("(\"bytearray\", {})", Literal(bytes)),
+        Picture::View(view) => view_picture(view),
+        Picture::ReleasedView => "\"a released memoryview\"".to_owned(),
+        Picture::Export { held: true } => "\"a held export\"".to_owned(),
+        Picture::Export { held: false } => "\"a released export\"".to_owned(),
+        Picture::Iterator => "\"an iterator\"".to_owned(),
+    }
+}
+
+fn view_picture(view: &ViewPicture) -> String {
+    let tuple = |items: &[isize]| {
+        let all: String = items.iter().map(|item| format!("{item}, ")).collect();
+        format!("({})", all.trim_end())
+    };
+    let truth = |value: bool| if value { "True" } else { "False" };
+    format!(
+        "{{\n    \"format\": {}, \"itemsize\": {}, \"nbytes\": {}, \"shape\": {}, \"strides\": {},\n    \
+         \"readonly\": {}, \"c_contiguous\": {}, \"f_contiguous\": {},\n}}",
+        string(&view.format),
+        view.itemsize,
+        view.nbytes,
+        tuple(&view.shape),
+        tuple(&view.strides),
+        truth(view.readonly),
+        truth(view.c_contiguous),
+        truth(view.f_contiguous),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::parse::parse;
+    use crate::report::tests::told;
+
+    fn steps_of(script: &str) -> &str {
+        let after = script.find("\ndef step_1").unwrap_or(0);
+        script[after..].trim()
+    }
+
+    #[test]
+    fn what_the_model_skips_is_a_comment_and_what_follows_the_difference_is_left_out() {
+        let lines = "b0 = bytearray(4)\nx0 = PickleBuffer(b0)\nlen(v0)\nT1: b0 += b\"a\"\nT0: b0[0]\n";
+        let program = parse(&format!("# buflock program 1\n{lines}")).unwrap();
+        let told = told(3, "BufferError", "None", None);
+        let script = script(&program, Some(&told), Version::NEWEST, "Python 3.15.0");
+        assert!(script.contains("from pickle import PickleBuffer"));
+        insta::assert_snapshot!(steps_of(&script));
+    }
+
+    #[test]
+    fn a_difference_of_state_is_looked_for_in_the_object() {
+        let lines = "b0 = bytearray(4)\nv0 = memoryview(b0)\nv1 = v0[::2]\n";
+        let program = parse(&format!("# buflock program 1\n{lines}")).unwrap();
+        let place = Place::State(Slot::new(SlotKind::View, 1));
+        let told = Told { place, ..told(2, "", "", None) };
+        let script = script(&program, Some(&told), Version::NEWEST, "Python 3.15.0");
+        assert!(!script.contains("PickleBuffer("));
+        insta::assert_snapshot!(steps_of(&script));
+    }
+}

@@ -1,0 +1,165 @@
+
+
+def same(found, expected):
+    """Whether a step saw this very value. Two NaNs are the same observation."""
+    if found is expected:
+        return True
+    if type(found) is not type(expected):
+        return False
+    if isinstance(found, memoryview):
+        return found.tobytes() == expected.tobytes()
+    if isinstance(found, float):
+        return found == expected or (found != found and expected != expected)
+    if isinstance(found, (list, tuple)):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    return found == expected
+
+
+def show(value):
+    if isinstance(value, memoryview):
+        try:
+            return "memoryview(%r)" % value.tobytes()
+        except Exception as error:
+            return "memoryview that raises " + type(error).__name__
+    return repr(value)
+
+
+def look(name):
+    """What a slot holds."""
+    if name not in globals():
+        return "nothing"
+    value = globals()[name]
+    if isinstance(value, (bytes, bytearray)):
+        return (type(value).__name__, bytes(value))
+    if isinstance(value, memoryview):
+        try:
+            value.format
+        except ValueError:
+            return "a released memoryview"
+        keys = "format itemsize nbytes shape strides readonly c_contiguous f_contiguous"
+        return {key: getattr(value, key) for key in keys.split()}
+    if type(value).__name__ == "PickleBuffer":
+        try:
+            with memoryview(value):
+                return "a held export"
+        except ValueError:
+            return "a released export"
+    return "an iterator"
+
+
+def observe(function, expected):
+    """Runs a step: what it saw, and whether that is what is expected."""
+    kind, what = expected
+    try:
+        value = function()
+    except Exception as error:
+        name = type(error).__name__
+        return "%s: %s" % (name, error), kind == "raises" and name == what
+    if kind == "value":
+        try:
+            agrees = same(value, eval(what))
+        except SyntaxError:
+            agrees = value is not None
+        except Exception:
+            agrees = False
+        return show(value), agrees
+    return "ok" if value is None else show(value), kind == "ok"
+
+
+def rest(wanted):
+    """Empties all slots but one, and looks at what is left."""
+    kind, kept = wanted
+    complaints = []
+    sys.unraisablehook = lambda complaint: complaints.append(repr(complaint.exc_value))
+    for name in SLOTS:
+        value = globals().get(name)
+        if isinstance(value, memoryview) or type(value).__name__ == "PickleBuffer":
+            try:
+                value.release()
+            except Exception as error:
+                print("at rest, %s.release() raises %s: %s" % (name, type(error).__name__, error))
+        del value
+        if name != kept:
+            globals().pop(name, None)
+    gc.collect()
+    for complaint in complaints:
+        print("at rest, somebody complains: " + complaint)
+    if kind == "complaint":
+        return not complaints
+    if kind == "shared":
+        fresh = bytes(bytearray()), [bytes(bytearray([byte])) for byte in range(256)]
+        return fresh == (b"", [bytes(range(256))[byte:byte + 1] for byte in range(256)])
+    if kept not in globals():
+        return True
+    if kind == "exported":
+        try:
+            globals()[kept].append(0)
+        except BufferError as error:
+            print("at rest, %s.append(0) raises BufferError: %s" % (kept, error))
+            return False
+        except AttributeError:
+            pass
+        return True
+    if not hasattr(sys, "getrefcount"):
+        print("this Python does not count references")
+        sys.exit(2)
+    globals()["fresh"] = bytearray(b"fresh")
+    found, usual = sys.getrefcount(globals()[kept]), sys.getrefcount(globals()["fresh"])
+    print("at rest, %s has %d references, where %d are usual" % (kept, found, usual))
+    return found == usual
+
+
+turn = 0
+differs = []
+baton = threading.Condition()
+
+
+def run(own, steps, marked, state):
+    """Runs the steps of one thread, each in its turn."""
+    global turn
+    for place, (number, lane, text, function, expected) in enumerate(steps):
+        if lane != own:
+            continue
+        with baton:
+            while turn != place:
+                baton.wait()
+        print("%3d  %s" % (number, text), flush=True)
+        saw, agrees = observe(function, expected)
+        if platform.python_implementation() != "CPython":
+            gc.collect()
+        print("     -> %s" % saw, flush=True)
+        if not agrees:
+            print("     expected: %s" % (expected[1] or expected[0]), flush=True)
+            if marked is None or number == marked:
+                differs.append(number)
+        if number == marked and state is not None:
+            found = look(state[0])
+            print("     %s is %r" % (state[0], found), flush=True)
+            if found != state[1]:
+                print("     expected: %r" % (state[1],), flush=True)
+                differs.append(number)
+        with baton:
+            turn = place + 1
+            baton.notify_all()
+
+
+def main(steps, marked, state, at_rest):
+    print(platform.python_implementation(), sys.version.replace("\n", " "), flush=True)
+    if sys.version_info < (3, 8):
+        print("this needs Python 3.8 or later")
+        sys.exit(2)
+    others = sorted({step[1] for step in steps} - {0})
+    threads = [threading.Thread(target=run, args=(own, steps, marked, state)) for own in others]
+    for thread in threads:
+        thread.start()
+    run(0, steps, marked, state)
+    for thread in threads:
+        thread.join()
+    if at_rest is not None:
+        if rest(at_rest):
+            print("at rest, all is as it should be")
+            differs.clear()
+        else:
+            differs.append("rest")
+    print("the difference shows" if differs else "no difference shows", flush=True)
+    sys.exit(1 if differs else 0)

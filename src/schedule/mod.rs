@@ -1,0 +1,3 @@
+//! Which thread does which step when.
+
+pub mod lockstep;

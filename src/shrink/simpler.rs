@@ -1,0 +1,140 @@
+//! What is simpler than an argument.
+
+use crate::program::{Arg, Float, Int, SliceArg};
+
+/// Arguments that are simpler than `arg`, the simplest first. What is simpler by this order is never
+/// simpler the other way round, so that repeated replacement ends.
+pub(super) fn than(arg: &Arg) -> Vec<Arg> {
+    match arg {
+        Arg::None => Vec::new(),
+        Arg::Int(int) => literals()
+            .chain(ints(*int).into_iter().map(Arg::Int))
+            .take_while(|simple| simple != arg)
+            .collect(),
+        Arg::Float(float) => {
+            let simple = [0.0, 1.0, 1.5].map(|value| Arg::Float(Float::new(value)));
+            literals().chain(simple.into_iter().take_while(|simple| *simple != Arg::Float(*float))).collect()
+        }
+        Arg::Bytes(bytes) => literals().chain(shorter_bytes(bytes)).collect(),
+        Arg::Str(text) => {
+            let half: String = text.chars().take(text.chars().count() / 2).collect();
+            let shorter = (!text.is_empty()).then(|| Arg::Str(half.into()));
+            literals().chain(shorter).collect()
+        }
+        Arg::List(items) => literals().chain(fewer(items).into_iter().map(Arg::List)).collect(),
+        Arg::Tuple(items) => literals().chain(fewer(items).into_iter().map(Arg::Tuple)).collect(),
+        Arg::Slice(slice) => literals().chain(slices(slice)).collect(),
+        Arg::Slot(_) => literals().collect(),
+    }
+}
+
+/// The three simplest arguments.
+fn literals() -> impl Iterator<Item = Arg> {
+    [Arg::None, Arg::int(0), Arg::int(1)].into_iter()
+}
+
+/// Ints that are nearer to zero, or positive.
+fn ints(int: Int) -> Vec<Int> {
+    let value = int.value();
+    let mut simpler = vec![0, 1, 2];
+    if value < 0 {
+        simpler.extend([-1, -2]);
+    }
+    simpler.extend([value / 2, value - value.signum()]);
+    let nearer =
+        |simple: &i128| simple.unsigned_abs() < value.unsigned_abs() || (*simple == -value && value < 0);
+    if matches!(int, Int::Huge { negative: true }) {
+        simpler.push(-value);
+    }
+    simpler.retain(nearer);
+    simpler.into_iter().map(Int::of).filter(|simple| *simple != int).collect()
+}
+
+fn shorter_bytes(bytes: &[u8]) -> Vec<Arg> {
+    let mut simpler = Vec::new();
+    if !bytes.is_empty() {
+        simpler.push(Arg::bytes(b""));
+        simpler.push(Arg::bytes(&bytes[..bytes.len() / 2]));
+        simpler.push(Arg::bytes(&bytes[..bytes.len() - 1]));
+    }
+    let plain = vec![b'a'; bytes.len()];
+    if plain != bytes {
+        simpler.push(Arg::bytes(&plain));
+    }
+    simpler
+}
+
+fn fewer(items: &[Arg]) -> Vec<Box<[Arg]>> {
+    let mut simpler: Vec<Box<[Arg]>> = Vec::new();
+    if !items.is_empty() {
+        simpler.push([].into());
+    }
+    for out in 0..items.len() {
+        let kept = items.iter().enumerate().filter(|(place, _)| *place != out);
+        simpler.push(kept.map(|(_, item)| item.clone()).collect());
+    }
+    for (place, item) in items.iter().enumerate() {
+        for simple in than(item) {
+            let mut changed: Box<[Arg]> = items.into();
+            changed[place] = simple;
+            simpler.push(changed);
+        }
+    }
+    simpler
+}
+
+fn slices(slice: &SliceArg) -> Vec<Arg> {
+    let parts = [slice.start, slice.stop, slice.step];
+    let mut simpler = vec![[None; 3]];
+    for (place, part) in parts.into_iter().enumerate() {
+        let Some(int) = part else { continue };
+        let mut changed = parts;
+        changed[place] = None;
+        simpler.push(changed);
+        for simple in ints(int) {
+            changed[place] = Some(simple);
+            simpler.push(changed);
+        }
+    }
+    simpler.retain(|simple| *simple != parts);
+    simpler.into_iter().map(|[start, stop, step]| Arg::slice(start, stop, step)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn always_taking_a_simpler_one_ends() {
+        let huge = Int::Huge { negative: true };
+        let start = [
+            Arg::Int(huge),
+            Arg::int(i64::MIN),
+            Arg::Float(Float::new(-7.25)),
+            Arg::bytes(b"\xffabcdefg"),
+            Arg::Str("text".into()),
+            Arg::List([Arg::int(300), Arg::bytes(b"xyz"), Arg::None].into()),
+            Arg::slice(Some(Int::Small(-3)), Some(huge), Some(Int::Unsigned(u64::MAX))),
+        ];
+        for arg in start {
+            // The last candidate is the least simplification there is.
+            let mut current = arg.clone();
+            let mut taken = 0;
+            while let Some(next) = than(&current).pop() {
+                current = next;
+                taken += 1;
+                if taken > 4_000 {
+                    break;
+                }
+            }
+            let first = than(&arg).swap_remove(0);
+            assert_eq!(first, Arg::None, "{arg}");
+            assert!(!than(&arg).contains(&arg), "{arg}");
+        }
+    }
+
+    #[test]
+    fn none_is_the_simplest() {
+        assert!(than(&Arg::None).is_empty());
+    }
+}

@@ -37,7 +37,7 @@ fn main() {
         }
     }
     let files: Arc<[File]> = files.into();
-    let all: [(&str, fn(&[File]) -> Result<(), Failed>); 4] = [
+    let all: [(&str, Test); 4] = [
         ("every_file_says_in_a_comment_why_it_matters", every_file_is_explained),
         ("every_step_says_what_it_sees", every_step_has_an_expectation),
         ("every_operation_is_shown_to_succeed_and_to_fail", every_operation_is_shown),
@@ -49,6 +49,9 @@ fn main() {
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
+
+/// A test of all files at once.
+type Test = fn(&[File]) -> Result<(), Failed>;
 
 /// The versions that a program is for.
 fn versions(program: &Program) -> impl Iterator<Item = Version> {

@@ -489,7 +489,7 @@ mod tests {
         });
         assert_eq!(array.exports(), 0);
         array.operate(|op| op.resize().map(Vec::clear)).unwrap();
-        assert_eq!(contents(&array), []);
+        assert_eq!(contents(&array), Vec::<u8>::new());
     }
 
     #[test]

@@ -239,7 +239,14 @@ fn byte_item(item: &Value) -> Result<u8> {
 fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Result<Buffer>) -> Result {
     let group = match step.args.get(1) {
         None => 1,
-        Some(group) => i32::try_from(index::ssize(group)?).map_err(|_| ErrorClass::OverflowError)?,
+        Some(group) => {
+            let group = index::ssize(group)?;
+            // An `int` of C before 3.15, a `Py_ssize_t` from then on.
+            if !heap.version().since(15) && i32::try_from(group).is_err() {
+                return Err(ErrorClass::OverflowError.into());
+            }
+            group
+        }
     };
     let bytes = contents(heap)?;
     let separator = match step.args.first() {

@@ -97,8 +97,8 @@ pub fn replace(hay: &[u8], old: &[u8], new: &[u8], most: usize) -> Vec<u8> {
 
 /// Hexadecimal digits, with `separator` between groups of `group` bytes: counted from the right if
 /// positive, from the left if negative.
-pub fn hex(bytes: &[u8], separator: Option<char>, group: i32) -> String {
-    let size = group.unsigned_abs() as usize;
+pub fn hex(bytes: &[u8], separator: Option<char>, group: isize) -> String {
+    let size = group.unsigned_abs();
     let mut text = String::with_capacity(bytes.len() * 3);
     for (place, byte) in bytes.iter().enumerate() {
         let boundary = match group {

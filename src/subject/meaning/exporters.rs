@@ -1,6 +1,6 @@
 //! Operations of `bytearray` and `bytes`.
 
-use super::super::heap::{Buffer, Flavour, Heap, Memory};
+use super::super::heap::{Buffer, Flavour, Heap, Memory, Version};
 use super::super::{index, search};
 use super::make::{bytearray_of, is_too_long, set_len};
 use super::{
@@ -11,7 +11,7 @@ use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let flavour = heap.flavour(slot);
+    let (version, flavour) = (heap.version(), heap.flavour(slot));
     let arg = |position: usize| step.args.get(position);
     match step.op {
         op if !offers(heap, flavour, op) => Err(ErrorClass::AttributeError.into()),
@@ -75,7 +75,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Multiply => {
             let bytes = contents(heap, slot);
-            let size = repeated(flavour, bytes.len(), index::ssize(&step.args[0])?)?;
+            let size = repeated(version, flavour, bytes.len(), index::ssize(&step.args[0])?)?;
             if size > limits::LENGTH {
                 return Err(ErrorClass::MemoryError.into());
             }
@@ -162,11 +162,14 @@ fn concatenation_error(stop: super::Stop) -> super::Stop {
 }
 
 /// The length of `length` bytes repeated, if some machine could hold it.
-fn repeated(flavour: Flavour, length: usize, times: isize) -> Result<usize> {
+fn repeated(version: Version, flavour: Flavour, length: usize, times: isize) -> Result<usize> {
     let size = length as i128 * times.max(0) as i128;
     let beyond = |limit: i128| size > limit;
     match flavour {
-        Flavour::ByteArray if beyond(isize::MAX as i128) => Err(ErrorClass::MemoryError.into()),
+        // From 3.15 on the memory is that of a bytes, with its header.
+        Flavour::ByteArray if beyond(isize::MAX as i128 - if version.since(15) { 33 } else { 0 }) => {
+            Err(ErrorClass::MemoryError.into())
+        }
         Flavour::Bytes if beyond(isize::MAX as i128) => Err(ErrorClass::OverflowError.into()),
         _ if is_too_long(size) => Err(TOO_LONG),
         _ => Ok(size as usize),
@@ -237,23 +240,23 @@ fn in_place_add<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) 
 
 fn in_place_multiply<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) -> Result {
     let times = index::ssize(arg)?;
+    let version = heap.version();
     if flavour == Flavour::Bytes {
         let bytes = contents(heap, slot);
-        let size = repeated(flavour, bytes.len(), times)?;
+        let size = repeated(version, flavour, bytes.len(), times)?;
         if size > limits::LENGTH {
             return Err(ErrorClass::MemoryError.into());
         }
         heap.store(slot, flavour, bytes.iter().copied().cycle().take(size).collect());
         return Ok(Value::None);
     }
-    let since_3_11 = heap.version().since(11);
     heap.operate(slot, |memory| {
         let bytes = memory.contents();
         // Before 3.11, nothing is copied so many times: `bytearray() *= 1 << 62` never ends.
-        if bytes.is_empty() && times > limits::LENGTH as isize && !since_3_11 {
+        if bytes.is_empty() && times > limits::LENGTH as isize && !version.since(11) {
             return Err(TOO_LONG);
         }
-        let size = repeated(flavour, bytes.len(), times)?;
+        let size = repeated(version, flavour, bytes.len(), times)?;
         set_len(memory, size)?;
         let grown: Buffer = bytes.iter().copied().cycle().take(size).collect();
         memory.write(0, 1, &grown);

@@ -50,7 +50,12 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
     {
         return Err(TOO_LONG);
     }
-    heap.operate(exporter, |memory| set_len(memory, 0))?;
+    // From 3.15 on exports forbid it even if there is nothing to empty.
+    let always = heap.version().since(15);
+    heap.operate(
+        exporter,
+        |memory| if always { Ok(memory.resize().map(Vec::clear)?) } else { set_len(memory, 0) },
+    )?;
     match step.args.first() {
         None => {}
         Some(Arg::Int(_)) => {
@@ -70,11 +75,24 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
         // From 3.11 on, room for all items of a list is made before any is read.
         Some(Arg::List(items) | Arg::Tuple(items)) if heap.version().since(11) && !items.is_empty() => {
             heap.operate(exporter, |memory| memory.resize().map(drop))?;
-            fill(heap, exporter, &step.args[0])?;
+            // While they are ints, an error leaves nothing; at the first that is not, it is
+            // started over.
+            if let Err(stop) = fill(heap, exporter, &step.args[0]) {
+                if stop == ErrorClass::ValueError.into() && ints_up_to_the_error(items) {
+                    heap.operate(exporter, |memory| set_len(memory, 0))?;
+                }
+                return Err(stop);
+            }
         }
         Some(arg) => fill(heap, exporter, arg)?,
     }
     Ok(Value::None)
+}
+
+/// Whether the items before the first one out of range are ints.
+fn ints_up_to_the_error(items: &[Arg]) -> bool {
+    let is_fine = |item: &&Arg| index::byte(item).is_ok();
+    matches!(items.iter().find(|item| !is_fine(item)), Some(Arg::Int(_)))
 }
 
 /// Appends the items of an iterable one by one: those before an error stay.

@@ -191,6 +191,10 @@ fn hash<H: Heap>(heap: &mut H, view: Slot) -> Result {
 }
 
 fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    // Before 3.10 the release is looked at before the arguments.
+    if !heap.version().since(10) {
+        heap.layout(receiver(step))?;
+    }
     let Arg::Str(text) = &step.args[0] else {
         return Err(ErrorClass::TypeError.into());
     };

@@ -443,10 +443,10 @@ pub fn with_view<R>(py: Python<'_>, object: &Object, f: impl FnOnce(Option<ViewF
     let view = &object.view;
     let ndim = view.ndim as usize;
     let dims = |start: *mut ffi::Py_ssize_t| {
-        // SAFETY: the arrays of a live view have `ndim` entries; without dimensions they may be NULL.
         if start.is_null() || ndim == 0 {
             &[][..]
         } else {
+            // SAFETY: the arrays of a live view have `ndim` entries; without dimensions they may be NULL.
             unsafe { std::slice::from_raw_parts(start, ndim) }
         }
     };

@@ -419,7 +419,7 @@ fn argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>,
             0 => Arg::None,
             1 => buffer(choices, sketch),
             2 => Arg::Str((*choices.pick(&["-", ":", "", "ab", " "])).into()),
-            _ => Arg::bytes(*choices.pick::<&[u8]>(&[b"-", b"a", b"", b"ab", b"\x00"])),
+            _ => Arg::bytes(choices.pick::<&[u8]>(&[b"-", b"a", b"", b"ab", b"\x00"])),
         },
         Role::Exporter => match choices.below(16) {
             0..=8 => filled_or_bytes(choices, sketch, SlotKind::Exporter),

@@ -88,7 +88,7 @@ pub enum Flavour {
 /// its others (clause S1).
 pub trait Memory {
     /// Bytes.
-    fn len(&self) -> usize;
+    fn length(&self) -> usize;
     /// A copy of the contents.
     fn contents(&self) -> Buffer;
     /// The byte at `place`, which is below the length.

@@ -268,7 +268,7 @@ fn byte_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<char> {
     let length = match arg {
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.len()),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()),
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
         _ => return Err(ErrorClass::TypeError.into()),
     };

@@ -266,7 +266,7 @@ struct Plain<'a> {
 }
 
 impl Memory for Plain<'_> {
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.bytes.len()
     }
 

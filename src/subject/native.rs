@@ -118,7 +118,7 @@ fn unhashable(provider: &Provider) -> Option<ErrorClass> {
 }
 
 impl Memory for Operation<'_> {
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         Operation::len(self)
     }
 
@@ -149,7 +149,7 @@ impl Memory for Operation<'_> {
 struct Immutable<'a>(&'a [u8]);
 
 impl Memory for Immutable<'_> {
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.0.len()
     }
 

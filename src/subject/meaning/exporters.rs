@@ -33,7 +33,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Pop => {
             let place = arg(0).map_or(Ok(-1), index::ssize)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
                 Ok(Value::Int(i128::from(memory.resize()?.remove(place))))
             })
         }
@@ -81,7 +81,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             }
             exporter(heap, step, flavour, bytes.iter().copied().cycle().take(size).collect())
         }
-        Op::Length => Ok(Value::Int(heap.operate(slot, |memory| memory.len()) as i128)),
+        Op::Length => Ok(Value::Int(heap.operate(slot, |memory| memory.length()) as i128)),
         Op::List => Ok(Value::List(ints(&contents(heap, slot)))),
         Op::Iter => {
             heap.iterate(step.dest.expect("a valid step has the destination that its operation needs"), slot);
@@ -135,7 +135,7 @@ fn contents<H: Heap>(heap: &mut H, slot: Slot) -> Buffer {
 }
 
 fn insert(memory: &mut dyn Memory, place: isize, byte: u8) -> Result {
-    let length = memory.len();
+    let length = memory.length();
     if length >= limits::LENGTH {
         return Err(TOO_LONG);
     }
@@ -183,7 +183,7 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             if bytes.is_empty() {
                 return Ok(Value::None);
             }
-            if memory.len() + bytes.len() > limits::LENGTH {
+            if memory.length() + bytes.len() > limits::LENGTH {
                 return Err(TOO_LONG);
             }
             memory.resize()?.extend_from_slice(bytes);
@@ -223,7 +223,7 @@ fn in_place_add<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) 
             return Ok(Some(bytes));
         }
         heap.operate(slot, |memory| {
-            grown(memory.len())?;
+            grown(memory.length())?;
             if !added.is_empty() {
                 memory.resize()?.extend_from_slice(added);
             }
@@ -272,7 +272,7 @@ fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Some(arg) => Some(index::ssize_or(arg, ErrorClass::IndexError)?),
     };
     let taken = heap.operate(slot, |memory| -> Result<Vec<u8>> {
-        let length = memory.len();
+        let length = memory.length();
         let count = match wanted {
             None => length,
             Some(count) if count < 0 => {
@@ -413,7 +413,7 @@ fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
         Arg::Int(_) => {
             let place = index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
                 Ok(Value::Int(i128::from(memory.get(place))))
             })
         }
@@ -433,7 +433,7 @@ fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
             let byte = index::byte(value)?;
             return heap.operate(slot, |memory| {
-                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
                 memory.set(place, byte);
                 Ok(Value::None)
             });
@@ -456,7 +456,7 @@ fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
         Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.len()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
                 memory_remove(memory, place)
             })
         }
@@ -467,13 +467,13 @@ fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
 
 /// Assigns `bytes` to a slice; nothing deletes it.
 fn assign(memory: &mut dyn Memory, slice: &crate::program::SliceArg, bytes: &[u8]) -> Result {
-    let part = index::slice(slice, memory.len())?;
+    let part = index::slice(slice, memory.length())?;
     if part.step == 1 {
         // "Make sure b[5:2] = ... inserts before 5, not before 2."
         let start = part.start as usize;
         if bytes.len() == part.count {
             memory.write(start, 1, bytes);
-        } else if memory.len() - part.count + bytes.len() > limits::LENGTH {
+        } else if memory.length() - part.count + bytes.len() > limits::LENGTH {
             return Err(TOO_LONG);
         } else {
             memory.resize()?.splice(start..start + part.count, bytes.iter().copied());

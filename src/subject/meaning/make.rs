@@ -153,7 +153,7 @@ pub(super) fn is_too_long(size: i128) -> bool {
 
 /// `PyByteArray_Resize`: nothing is checked if the length stays (clause S3).
 pub(super) fn set_len(memory: &mut dyn Memory, length: usize) -> Result<()> {
-    if length == memory.len() {
+    if length == memory.length() {
         return Ok(());
     }
     let bytes = memory.resize()?;
@@ -165,7 +165,7 @@ pub(super) fn set_len(memory: &mut dyn Memory, length: usize) -> Result<()> {
 }
 
 fn replace(memory: &mut dyn Memory, bytes: &[u8]) -> Result<()> {
-    if bytes.len() == memory.len() {
+    if bytes.len() == memory.length() {
         memory.write(0, 1, bytes);
         return Ok(());
     }

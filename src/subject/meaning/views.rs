@@ -435,7 +435,7 @@ fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<bool, ErrorCla
         Arg::List(items) | Arg::Tuple(items) => !items.is_empty(),
         Arg::Slice(_) => true,
         Arg::Slot(slot) => match slot.kind {
-            SlotKind::Exporter => heap.operate(*slot, |memory| memory.len()) != 0,
+            SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()) != 0,
             SlotKind::View => match length(heap, *slot) {
                 Ok(length) => length != 0,
                 Err(super::Stop::Raise(class)) => return Err(class),

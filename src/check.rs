@@ -53,7 +53,8 @@ struct Run {
     version: Version,
     model: Model,
     subjects: Vec<Box<dyn Subject>>,
-    divergence: Option<Divergence>,
+    /// Boxed, since every step has the chance of one and few make use of it.
+    divergence: Option<Box<Divergence>>,
     /// Whether to keep what each step saw, and to hold it against what the program says.
     record: Option<Vec<Seen>>,
     watch: Option<Box<dyn Watch>>,
@@ -165,14 +166,14 @@ impl Check {
         (self.verdict(divergence, version), record)
     }
 
-    fn verdict(&self, divergence: Option<Divergence>, version: Version) -> Verdict {
+    fn verdict(&self, divergence: Option<Box<Divergence>>, version: Version) -> Verdict {
         match divergence {
             None => Verdict::Agree,
             Some(divergence) => match self.catalogue.covers(&divergence, version) {
                 Some(entry) if entry.standing == Standing::Permitted => {
-                    Verdict::Permitted(entry.id.clone(), divergence)
+                    Verdict::Permitted(entry.id.clone(), *divergence)
                 }
-                _ => Verdict::Diverge(divergence),
+                _ => Verdict::Diverge(*divergence),
             },
         }
     }
@@ -261,7 +262,8 @@ impl Run {
             let unrest = subject.rest();
             if let (None, Some(unrest)) = (&self.divergence, unrest) {
                 let difference = Difference::Rest(unrest);
-                self.divergence = Some(Divergence::new(subject.name(), &self.program, None, difference));
+                self.divergence =
+                    Some(Box::new(Divergence::new(subject.name(), &self.program, None, difference)));
             }
         }
     }

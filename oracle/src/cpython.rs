@@ -362,13 +362,20 @@ impl Subject for CPython {
 
     fn different_slot(&self, model: &Model) -> Option<Slot> {
         Python::attach(|py| {
-            let exporters = Slot::all(SlotKind::Exporter).zip(&self.exporters);
-            let views = Slot::all(SlotKind::View).zip(&self.views);
+            for (index, object) in (0..).zip(&self.exporters) {
+                let slot = Slot::new(SlotKind::Exporter, index);
+                if !shows(py, object.as_ref(), &model.shown(slot)) {
+                    return Some(slot);
+                }
+            }
             // What an export shows is that it holds: the resizes that it refuses are compared.
-            exporters
-                .chain(views)
-                .find(|(slot, object)| !shows(py, object.as_ref(), &model.shown(*slot)))
-                .map(|(slot, _)| slot)
+            for (index, object) in (0..).zip(&self.views) {
+                let slot = Slot::new(SlotKind::View, index);
+                if !shows(py, object.as_ref(), &model.shown(slot)) {
+                    return Some(slot);
+                }
+            }
+            None
         })
     }
 
@@ -386,7 +393,7 @@ impl Subject for CPython {
                 None => Picture::ReleasedView,
                 Some(fields) => Picture::View(ViewPicture {
                     offset: fields.offset,
-                    format: fields.format.to_string_lossy().into_owned(),
+                    format: fields.format.text().to_string_lossy().into_owned(),
                     itemsize: fields.itemsize as usize,
                     nbytes: fields.nbytes as usize,
                     shape: fields.shape.to_vec(),
@@ -456,16 +463,16 @@ fn shows(py: Python<'_>, object: Option<&Object>, expected: &Shown<'_>) -> bool 
     }
 }
 
+#[inline]
 fn is_laid_out(fields: &ViewFields<'_>, layout: &buflock::exporter::Layout) -> bool {
-    let format = fields.format.to_bytes();
-    let code = layout.format.code.as_char() as u8;
+    let format = layout.format;
     fields.offset == layout.offset
-        && fields.shape == layout.shape.as_slice()
-        && fields.strides == layout.strides.as_slice()
+        && fields.shape.iter().eq(&layout.shape)
+        && fields.strides.iter().eq(&layout.strides)
         && fields.readonly == layout.readonly
         && fields.itemsize == layout.itemsize() as isize
         && fields.nbytes == layout.nbytes() as isize
-        && (if layout.format.at { format == [b'@', code] } else { format == [code] })
+        && fields.format.is(format.at, format.code.as_char() as u8)
         && fields.c_contiguous == layout.is_c_contiguous()
         && fields.f_contiguous == layout.is_f_contiguous()
 }

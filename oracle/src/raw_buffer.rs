@@ -7,6 +7,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +62,7 @@ pub struct ViewFields<'a> {
     /// From the memory of the exporter at the end of the chain to the first item, in bytes.
     pub offset: isize,
     /// As written.
-    pub format: &'a CStr,
+    pub format: Format<'a>,
     /// Bytes per item.
     pub itemsize: isize,
     /// Bytes in all items.
@@ -76,6 +77,26 @@ pub struct ViewFields<'a> {
     pub c_contiguous: bool,
     /// As the flags of the object say.
     pub f_contiguous: bool,
+}
+
+/// The format of a live view, as written.
+#[derive(Debug, Clone, Copy)]
+pub struct Format<'a>(*const c_char, PhantomData<&'a CStr>);
+
+impl<'a> Format<'a> {
+    /// All of it.
+    pub fn text(self) -> &'a CStr {
+        // SAFETY: a live view made by memoryview has a format, a C string that lives as long.
+        unsafe { CStr::from_ptr(self.0) }
+    }
+
+    /// Whether it is this one character, after an `@` or not.
+    #[inline]
+    pub fn is(self, at: bool, code: u8) -> bool {
+        // SAFETY: as for `text`; no byte is read behind one that differs, thus none behind the zero.
+        let byte = |place: usize| unsafe { *self.0.add(place) } as u8;
+        if at { byte(0) == b'@' && byte(1) == code && byte(2) == 0 } else { byte(0) == code && byte(1) == 0 }
+    }
 }
 
 /// The types whose objects are told apart.
@@ -427,13 +448,19 @@ pub fn items(py: Python<'_>, object: &Object) -> Vec<Object> {
     (0..length).filter_map(|index| item(index).ok()).collect()
 }
 
+#[inline]
+fn is_view(_: Python<'_>, object: &Object) -> bool {
+    // SAFETY: it is a live object; of the type only the address is taken.
+    unsafe { ffi::Py_TYPE(object.as_ptr()) == &raw mut ffi::PyMemoryView_Type }
+}
+
 /// Runs `f` on what can be seen of a `memoryview`: `None` if it was released.
 ///
 /// # Panics
 /// If it is none.
 #[inline]
 pub fn with_view<R>(py: Python<'_>, object: &Object, f: impl FnOnce(Option<ViewFields<'_>>) -> R) -> R {
-    assert_eq!(type_of(py, object), Type::MemoryView);
+    assert!(is_view(py, object));
     // SAFETY: it is a memoryview, whose layout `know_layout` has checked; it lives during `f`, and
     // its fields do not change while no Python code runs.
     let object = unsafe { &*object.as_ptr().cast::<MemoryView>() };
@@ -452,8 +479,7 @@ pub fn with_view<R>(py: Python<'_>, object: &Object, f: impl FnOnce(Option<ViewF
     };
     f(Some(ViewFields {
         offset: (view.buf as isize).wrapping_sub(base(py, view.obj) as isize),
-        // SAFETY: a live view made by memoryview has a format, a C string that lives as long.
-        format: unsafe { CStr::from_ptr(view.format) },
+        format: Format(view.format, PhantomData),
         itemsize: view.itemsize,
         nbytes: view.len,
         shape: dims(view.shape),
@@ -470,7 +496,7 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
         // SAFETY: a live view holds its owner, and a view that is an owner is alive as long as it is
         // exported, so that its own owner is there too.
         unsafe {
-            if ffi::PyMemoryView_Check(owner) == 0 {
+            if ffi::Py_TYPE(owner) != &raw mut ffi::PyMemoryView_Type {
                 return block(py, owner).0;
             }
             owner = (*owner.cast::<MemoryView>()).view.obj;
@@ -480,12 +506,13 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
 
 /// How many exports of a view there are.
 pub fn view_exports(py: Python<'_>, view: &Object) -> isize {
-    assert_eq!(type_of(py, view), Type::MemoryView);
+    assert!(is_view(py, view));
     // SAFETY: it is a live memoryview, whose layout `know_layout` has checked.
     unsafe { (*view.as_ptr().cast::<MemoryView>()).exports }
 }
 
 /// Whether a view is released.
+#[inline]
 pub fn is_released(py: Python<'_>, view: &Object) -> bool {
     with_view(py, view, |fields| fields.is_none())
 }
@@ -506,7 +533,7 @@ pub fn know_layout(py: Python<'_>) -> Result<(), String> {
             (fields.offset, fields.itemsize, fields.nbytes) == (2, 1, 3)
                 && fields.shape == [3]
                 && fields.strides == [3]
-                && fields.format == c"B"
+                && fields.format.text() == c"B"
                 && fields.readonly
                 && !fields.c_contiguous
         })

@@ -223,6 +223,17 @@ impl Operation<'_> {
         Some(())
     }
 
+    /// Whether all the bytes are these.
+    #[inline]
+    pub fn equals(&self, bytes: &[u8]) -> bool {
+        let mut own = [0; 64];
+        self.len() == bytes.len()
+            && bytes.chunks(own.len()).enumerate().all(|(number, chunk)| {
+                let own = &mut own[..chunk.len()];
+                self.read(number * 64, 1, own).is_some() && own == chunk
+            })
+    }
+
     /// Appends all the bytes to `out`.
     pub fn copy_to(&self, out: &mut Vec<u8>) {
         let before = out.len();

@@ -74,26 +74,31 @@ impl Layout {
     }
 
     /// `memoryview.c_contiguous`.
+    ///
+    /// One dimension is judged by itself (`MV_CONTIGUOUS_NDIM1`): without items and with a stride other than
+    /// the size of an item it is *not* contiguous, although `PyBuffer_IsContiguous` calls whatever has no bytes so.
+    #[inline]
     pub fn is_c_contiguous(&self) -> bool {
+        if let ([dim], [stride]) = (&*self.shape, &*self.strides) {
+            return *dim == 1 || *stride == self.itemsize() as isize;
+        }
         let dims = self.shape.iter().zip(&self.strides);
         self.is_contiguous(dims.rev())
     }
 
     /// `memoryview.f_contiguous`.
+    #[inline]
     pub fn is_f_contiguous(&self) -> bool {
+        if let ([dim], [stride]) = (&*self.shape, &*self.strides) {
+            return *dim == 1 || *stride == self.itemsize() as isize;
+        }
         let dims = self.shape.iter().zip(&self.strides);
         self.is_contiguous(dims)
     }
 
-    /// The dimensions come innermost first.
-    ///
-    /// One dimension is judged by itself (`MV_CONTIGUOUS_NDIM1`): without items and with a stride other than
-    /// the size of an item it is *not* contiguous, although `PyBuffer_IsContiguous` calls whatever has no bytes so.
+    /// None or several dimensions, which come innermost first.
     fn is_contiguous<'a>(&self, dims: impl Iterator<Item = (&'a isize, &'a isize)>) -> bool {
         let itemsize = self.itemsize() as isize;
-        if self.ndim() == 1 {
-            return self.shape[0] == 1 || self.strides[0] == itemsize;
-        }
         if self.nbytes() == 0 {
             return true;
         }

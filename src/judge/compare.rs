@@ -36,7 +36,7 @@ pub fn after_step(
     at: usize,
     expected: &Outcome,
     found: Outcome,
-) -> Option<Divergence> {
+) -> Option<Box<Divergence>> {
     let difference = if !same_outcome(expected, &found, subject) {
         Difference::Outcome { expected: expected.clone(), found, message: subject.message() }
     } else if let Some(slot) = subject.different_slot(model) {
@@ -45,7 +45,7 @@ pub fn after_step(
     } else {
         return None;
     };
-    Some(Divergence::new(subject.name(), program, Some(at), difference))
+    Some(Box::new(Divergence::new(subject.name(), program, Some(at), difference)))
 }
 
 /// Judges what the program itself says of a step.
@@ -55,8 +55,8 @@ pub fn expectation(
     step: &Step,
     subject: &str,
     found: &Outcome,
-) -> Option<Divergence> {
+) -> Option<Box<Divergence>> {
     let expected = step.expect.as_ref().filter(|expected| !found.satisfies(expected))?;
     let difference = Difference::Expectation { expected: expected.clone(), found: found.clone() };
-    Some(Divergence::new(subject, program, Some(at), difference))
+    Some(Box::new(Divergence::new(subject, program, Some(at), difference)))
 }

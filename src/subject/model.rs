@@ -93,21 +93,26 @@ impl Model {
     }
 
     /// What a slot holds.
+    #[inline]
     pub fn shown(&self, slot: Slot) -> Shown<'_> {
-        match slot.kind {
-            SlotKind::Exporter => self.exporters[slot.at()].map(|id| match &self.objects[id as usize].kind {
-                Kind::Exporter { flavour, bytes, .. } => Shown::Exporter(*flavour, bytes),
-                other => unreachable!("{slot} holds {other:?}"),
-            }),
-            SlotKind::View => self.views[slot.at()].map(|id| match &self.objects[id as usize].kind {
-                Kind::View { released: true, .. } => Shown::ReleasedView,
-                Kind::View { layout, .. } => Shown::View(layout),
-                other => unreachable!("{slot} holds {other:?}"),
-            }),
-            SlotKind::Export => self.exports[slot.at()].map(|held| Shown::Export { held: held.is_some() }),
-            SlotKind::Iterator => self.iterators[slot.at()].as_ref().map(|_| Shown::Iterator),
+        let object = match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()],
+            SlotKind::View => self.views[slot.at()],
+            SlotKind::Export => {
+                return self.exports[slot.at()]
+                    .map_or(Shown::Empty, |held| Shown::Export { held: held.is_some() });
+            }
+            SlotKind::Iterator => {
+                return if self.iterators[slot.at()].is_some() { Shown::Iterator } else { Shown::Empty };
+            }
+        };
+        let Some(id) = object else { return Shown::Empty };
+        match self.kind(id) {
+            Kind::Exporter { flavour, bytes, .. } => Shown::Exporter(*flavour, bytes),
+            Kind::View { released: true, .. } => Shown::ReleasedView,
+            Kind::View { layout, .. } => Shown::View(layout),
+            other => unreachable!("{slot} holds {other:?}"),
         }
-        .unwrap_or(Shown::Empty)
     }
 
     fn add(&mut self, kind: Kind) -> Id {

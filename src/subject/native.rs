@@ -372,31 +372,42 @@ impl Subject for Native {
     }
 
     fn different_slot(&self, model: &Model) -> Option<Slot> {
-        let exporters = Slot::all(SlotKind::Exporter).zip(&self.exporters).find(|(slot, own)| {
-            match (own, model.shown(*slot)) {
-                (None, Shown::Empty) => false,
-                (Some(Owned::Bytes(own)), Shown::Exporter(Flavour::Bytes, bytes)) => own.as_slice() != bytes,
+        for (index, own) in (0..).zip(&self.exporters) {
+            let slot = Slot::new(SlotKind::Exporter, index);
+            let same = match (own, model.shown(slot)) {
+                (None, Shown::Empty) => true,
+                (Some(Owned::Bytes(own)), Shown::Exporter(Flavour::Bytes, bytes)) => own.as_slice() == bytes,
                 (Some(Owned::ByteArray(array)), Shown::Exporter(Flavour::ByteArray, bytes)) => {
-                    array.operate(|operation| Memory::contents(operation).as_slice() != bytes)
+                    array.operate(|operation| operation.equals(bytes))
                 }
-                _ => true,
+                _ => false,
+            };
+            if !same {
+                return Some(slot);
             }
-        });
-        let views = Slot::all(SlotKind::View).zip(&self.views).find(|(slot, own)| {
-            match (own.as_ref().map(|viewed| viewed.view.layout()), model.shown(*slot)) {
-                (None, Shown::Empty) | (Some(Err(Released)), Shown::ReleasedView) => false,
-                (Some(Ok(own)), Shown::View(layout)) => own != layout,
-                _ => true,
+        }
+        for (index, own) in (0..).zip(&self.views) {
+            let slot = Slot::new(SlotKind::View, index);
+            let same = match (own.as_ref().map(|viewed| viewed.view.layout()), model.shown(slot)) {
+                (None, Shown::Empty) | (Some(Err(Released)), Shown::ReleasedView) => true,
+                (Some(Ok(own)), Shown::View(layout)) => own == layout,
+                _ => false,
+            };
+            if !same {
+                return Some(slot);
             }
-        });
-        let exports = Slot::all(SlotKind::Export).zip(&self.exports).find(|(slot, own)| {
-            match (own, model.shown(*slot)) {
-                (None, Shown::Empty) => false,
-                (Some(own), Shown::Export { held }) => own.is_some() != held,
-                _ => true,
+        }
+        for (index, own) in (0..).zip(&self.exports) {
+            let slot = Slot::new(SlotKind::Export, index);
+            let held = match own {
+                None => Shown::Empty,
+                Some(own) => Shown::Export { held: own.is_some() },
+            };
+            if held != model.shown(slot) {
+                return Some(slot);
             }
-        });
-        exporters.map(|found| found.0).or(views.map(|found| found.0)).or(exports.map(|found| found.0))
+        }
+        None
     }
 
     fn look(&self, slot: Slot) -> Picture {

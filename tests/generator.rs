@@ -47,7 +47,7 @@ fn every_operation_occurs_and_both_succeeds_and_fails() {
     let refused =
         tally.outcomes.iter().filter(|((_, label), _)| *label == "BufferError").map(|(_, count)| count);
     let skipped = tally.outcomes.iter().filter(|((_, label), _)| *label == "skipped").map(|(_, count)| count);
-    assert!(refused.sum::<u64>() * 25 > tally.steps, "too few resizes are refused");
+    assert!(refused.sum::<u64>() * 40 > tally.steps, "too few resizes are refused");
     assert!(skipped.sum::<u64>() * 4 < tally.steps, "too many steps are skipped");
 }
 
@@ -59,7 +59,7 @@ fn a_seed_gives_the_same_programs_on_every_machine() {
     let sum = bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    insta::assert_snapshot!(format!("{} bytes, {sum:016x}", bytes.len()), @"");
+    insta::assert_snapshot!(format!("{} bytes, {sum:016x}", bytes.len()), @"63029 bytes, 138f2b744f8cc4db");
 }
 
 #[test]

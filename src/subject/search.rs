@@ -73,26 +73,29 @@ pub fn strip(hay: &[u8], drop: impl Fn(u8) -> bool) -> &[u8] {
     &hay[start..end]
 }
 
-/// Replaces `old` by `new`, at most `most` times.
-pub fn replace(hay: &[u8], old: &[u8], new: &[u8], most: usize) -> Vec<u8> {
-    let mut result = Vec::with_capacity(hay.len());
+/// Replaces `old` by `new`, at most `most` times; `None` if the result is longer than `limit`.
+pub fn replace(hay: &[u8], old: &[u8], new: &[u8], most: usize, limit: usize) -> Option<Vec<u8>> {
     if hay.len() < old.len() || most == 0 {
-        result.extend_from_slice(hay);
-    } else if old.is_empty() {
-        for (place, &byte) in hay.iter().enumerate() {
-            if place < most {
+        return Some(hay.to_vec());
+    }
+    if old.is_empty() {
+        // Before every byte, and at the end.
+        let times = most.min(hay.len() + 1);
+        if hay.len() + times * new.len() > limit {
+            return None;
+        }
+        let mut result = Vec::with_capacity(hay.len() + times * new.len());
+        for place in 0..=hay.len() {
+            if place < times {
                 result.extend_from_slice(new);
             }
-            result.push(byte);
+            result.extend(hay.get(place));
         }
-        if hay.len() < most {
-            result.extend_from_slice(new);
-        }
-    } else {
-        let parts = split(hay, old, most);
-        result = parts.join(new);
+        return Some(result);
     }
-    result
+    let parts = split(hay, old, most);
+    let kept: usize = parts.iter().map(Vec::len).sum();
+    (kept + (parts.len() - 1) * new.len() <= limit).then(|| parts.join(new))
 }
 
 /// Hexadecimal digits, with `separator` between groups of `group` bytes: counted from the right if

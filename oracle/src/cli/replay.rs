@@ -15,6 +15,8 @@ use super::{files, output, start};
 struct Tally {
     agree: usize,
     differ: usize,
+    /// They differ by a known bug.
+    known: usize,
     permitted: usize,
     /// For another Python.
     other: usize,
@@ -46,11 +48,11 @@ pub fn replay(args: &Replay) -> Result<Ending, Failure> {
             }
         }
     }
-    let Tally { agree, differ, permitted, other, malformed } = tally;
+    let Tally { agree, differ, known, permitted, other, malformed } = tally;
     output::print(&format!(
-        "{agree} agree, {differ} differ, {permitted} permitted, {other} for another Python, {malformed} malformed\n"
+        "{agree} agree, {differ} differ, {known} known, {permitted} permitted, {other} for another Python, {malformed} malformed\n"
     ))?;
-    Ok(match (malformed, differ, agree + permitted) {
+    Ok(match (malformed, differ, agree + known + permitted) {
         (1.., _, _) => Ending::Usage,
         (0, 1.., _) => Ending::Findings,
         (0, 0, 0) => Ending::NothingRan,
@@ -89,11 +91,20 @@ fn one(
             format!("permitted  {name}: {} differs, by {}\n", told.subject, known.unwrap_or("the catalogue"))
         }
         Some((told, known)) => {
-            tally.differ += 1;
+            let verb = match known {
+                Some(_) => {
+                    tally.known += 1;
+                    "known  "
+                }
+                None => {
+                    tally.differ += 1;
+                    "differs"
+                }
+            };
             let at = told.step.map_or_else(|| "at rest".to_owned(), |step| format!("at step {}", step + 1));
-            let known = known.map(|entry| format!(" (known: {entry})")).unwrap_or_default();
+            let known = known.map(|entry| format!(" ({entry})")).unwrap_or_default();
             format!(
-                "differs    {name}: {} {at}, clause {}{known}\n             expected {}\n             found    {}\n             buflock show {name}\n",
+                "{verb}    {name}: {} {at}, clause {}{known}\n             expected {}\n             found    {}\n             buflock show {name}\n",
                 told.subject, told.clause, told.expected, told.found
             )
         }

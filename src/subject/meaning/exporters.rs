@@ -390,7 +390,8 @@ fn replace<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
     let most = step.args.get(2).map_or(Ok(-1), index::ssize)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let bytes = contents(heap, receiver(step));
-    exporter(heap, step, flavour, search::replace(&bytes, &old, &new, most))
+    let replaced = search::replace(&bytes, &old, &new, most, limits::LENGTH).ok_or(TOO_LONG)?;
+    exporter(heap, step, flavour, replaced)
 }
 
 fn translate<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {

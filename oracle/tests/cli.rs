@@ -80,7 +80,9 @@ fn a_malformed_file_is_underlined_and_the_others_are_replayed() {
     let output = output(&mut buflock(folder.path(), &["replay", "all"]));
     assert_eq!(code(&output), 2, "{output:?}");
     assert!(out(&output).contains("agree      all/good.prog"), "{output:?}");
-    assert!(out(&output).contains("1 agree, 0 differ, 0 known, 0 permitted, 0 for another Python, 3 malformed"));
+    assert!(
+        out(&output).contains("1 agree, 0 differ, 0 known, 0 permitted, 0 for another Python, 3 malformed")
+    );
     for part in ["all/deep/bad.prog:3:4", "──┬─", "\"frob\"", "truncated or damaged", "not a buflock program"]
     {
         assert!(err(&output).contains(part), "{part}: {output:?}");

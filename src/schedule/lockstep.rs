@@ -6,11 +6,14 @@
 //! There is one baton, the whole state of the run. Whoever holds it runs all consecutive steps of
 //! its thread and passes it on, straight to the next thread. A receiver sleeps until then; it does
 //! not spin, which on few cores would take the time from whoever has the baton. Nothing is shared,
-//! so nothing needs to be `unsafe`: the baton is moved.
+//! so nothing needs to be `unsafe`: the baton is moved. The locks are not those of the standard
+//! library, because ThreadSanitizer sees only what was compiled for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::{Condvar, Mutex};
 
 /// The state of a run, as the threads pass it around.
 pub trait Baton: Send + 'static {
@@ -62,17 +65,17 @@ impl<B> Mailbox<B> {
     }
 
     fn put(&self, letter: Letter<B>) {
-        *self.baton.lock().unwrap_or_else(PoisonError::into_inner) = letter;
+        *self.baton.lock() = letter;
         self.arrived.notify_one();
     }
 
     fn take(&self) -> Option<B> {
-        let mut letter = self.baton.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letter = self.baton.lock();
         loop {
             match std::mem::replace(&mut *letter, Letter::None) {
                 Letter::Baton(baton) => return Some(baton),
                 Letter::Farewell => return None,
-                Letter::None => letter = self.arrived.wait(letter).unwrap_or_else(PoisonError::into_inner),
+                Letter::None => self.arrived.wait(&mut letter),
             }
         }
     }

@@ -233,7 +233,7 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
 
 /// Whether one step fills a slot that the other names, or both are done on the same slot.
 fn belong_together(one: &Step, other: &Step) -> bool {
-    let fills = |slot: Slot| other.needs().any(|needed| needed == slot);
+    let fills = |slot: Slot| other.find_needed(|needed| needed == slot).is_some();
     one.dest.is_some_and(fills) || (one.receiver.is_some() && one.receiver == other.receiver)
 }
 
@@ -314,7 +314,7 @@ mod tests {
         let lines = "b3 = bytearray(1)\nv7 = memoryview(b3)\nv2 = v7[1:2:1]";
         let sliced = |program: &Program| {
             let all = [Op::NewByteArray, Op::NewView, Op::Item].iter().all(|&op| has(program, op));
-            all && matches!(&program.steps[..], [b, v, part] if b.dest == v.args[0].slots().next()
+            all && matches!(&program.steps[..], [b, v, part] if b.dest == v.find_needed(|_| true)
                 && v.dest == part.receiver && matches!(part.args[0], crate::program::Arg::Slice(_))
                 && part.dest.is_some() && part.dest != part.receiver)
         };

@@ -122,7 +122,7 @@ impl CPython {
 
     fn run(&mut self, py: Python<'_>, step: &Step) -> Outcome {
         self.error = None;
-        if let Some(slot) = step.needs().find(|&slot| self.slot(slot).is_none()) {
+        if let Some(slot) = step.find_needed(|slot| self.slot(slot).is_none()) {
             return Outcome::Skipped(Skip::Empty(slot));
         }
         match self.operation(py, step) {

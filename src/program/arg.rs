@@ -195,17 +195,4 @@ impl Arg {
     pub fn slice(start: Option<Int>, stop: Option<Int>, step: Option<Int>) -> Arg {
         Arg::Slice(Box::new(SliceArg { start, stop, step }))
     }
-
-    /// The slots that this argument names.
-    pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        let (own, items): (Option<Slot>, &[Arg]) = match self {
-            Arg::Slot(slot) => (Some(*slot), &[]),
-            Arg::List(items) | Arg::Tuple(items) => (None, items),
-            _ => (None, &[]),
-        };
-        own.into_iter().chain(items.iter().filter_map(|item| match item {
-            Arg::Slot(slot) => Some(*slot),
-            _ => None,
-        }))
-    }
 }

@@ -90,8 +90,28 @@ impl Step {
         self.thread.unwrap_or(0)
     }
 
-    /// The slots that must be filled for the step to run.
-    pub fn needs(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.receiver.into_iter().chain(self.args.iter().flat_map(Arg::slots))
+    /// The first slot that `is` says yes to, of those that must be filled for the step to run.
+    #[inline]
+    pub fn find_needed(&self, is: impl Fn(Slot) -> bool) -> Option<Slot> {
+        if let Some(receiver) = self.receiver
+            && is(receiver)
+        {
+            return Some(receiver);
+        }
+        for arg in &self.args {
+            let items = match arg {
+                Arg::Slot(_) => std::slice::from_ref(arg),
+                Arg::List(items) | Arg::Tuple(items) => items,
+                _ => continue,
+            };
+            for item in items {
+                if let Arg::Slot(slot) = item
+                    && is(*slot)
+                {
+                    return Some(*slot);
+                }
+            }
+        }
+        None
     }
 }

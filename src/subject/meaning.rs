@@ -49,10 +49,8 @@ const TOO_LONG: Stop = Stop::Skip(Skip::TooLong);
 
 /// Runs one step.
 pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
-    for slot in step.needs() {
-        if !heap.holds(slot) {
-            return Outcome::Skipped(Skip::Empty(slot));
-        }
+    if let Some(slot) = step.find_needed(|slot| !heap.holds(slot)) {
+        return Outcome::Skipped(Skip::Empty(slot));
     }
     match operation(heap, step) {
         Ok(value) => Outcome::Value(value),

@@ -12,4 +12,6 @@ fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
 
 /// An interpreter that is never ended leaves what it made at its start: nothing that a program did.
 #[unsafe(no_mangle)]
-extern "C" fn __lsan_is_turned_off() -> i32 { 1 }
+extern "C" fn __lsan_is_turned_off() -> i32 {
+    1
+}

@@ -307,7 +307,7 @@ fn the_script_ends_with_1_where_the_difference_shows_and_with_0_where_not() {
         write(folder.path(), &format!("{name}.prog"), &lines(refused, left));
         let (file, script) = (format!("{name}.prog"), format!("{name}.py"));
         let repro = output(&mut buflock(folder.path(), &["repro", &file, "-o", &script]));
-        assert_eq!(code(&repro), expected, "{repro:?}");
+        assert_eq!(code(&repro), 0, "{repro:?}");
         for python in pythons() {
             let mut run = Command::new(&python);
             let shown = output(run.arg(&script).current_dir(folder.path()));

@@ -28,8 +28,10 @@ pub struct Entry {
     pub signatures: Vec<String>,
     /// The first Python that shows it, as `3.13` or `3.13.5`; the first of all if left out.
     pub since: Option<String>,
-    /// The first Python that no longer shows it; none if left out.
-    pub until: Option<String>,
+    /// The Pythons in which it was mended, one for each minor version that was; later minor versions
+    /// than these have it mended from the start. None if left out.
+    #[serde(default)]
+    pub fixed_in: Vec<String>,
     /// Why it is so.
     pub reason: String,
     /// Where one can read of it.
@@ -63,7 +65,7 @@ impl Catalogue {
         for text in texts {
             let file: File = toml::from_str(text).map_err(|error| CatalogueError(error.to_string()))?;
             for entry in &file.known {
-                for bound in [&entry.since, &entry.until].into_iter().flatten() {
+                for bound in entry.since.iter().chain(&entry.fixed_in) {
                     version(bound)
                         .ok_or_else(|| CatalogueError(format!("{}: {bound:?} is no version", entry.id)))?;
                 }
@@ -80,14 +82,22 @@ impl Catalogue {
 
     /// The entry that covers a divergence on this Python.
     pub fn covers(&self, divergence: &Divergence, python: Version) -> Option<&Entry> {
-        self.entries.iter().find(|entry| {
-            let at_least = |bound: &Option<String>| {
-                bound.as_deref().and_then(version).is_none_or(|bound| bound <= python)
-            };
-            entry.signatures.contains(&divergence.signature)
-                && at_least(&entry.since)
-                && !(entry.until.is_some() && at_least(&entry.until))
-        })
+        self.entries
+            .iter()
+            .find(|entry| entry.signatures.contains(&divergence.signature) && entry.is_shown_by(python))
+    }
+}
+
+impl Entry {
+    /// Whether this Python shows the difference.
+    pub fn is_shown_by(&self, python: Version) -> bool {
+        let begun = self.since.as_deref().and_then(version).is_none_or(|since| since <= python);
+        let mut fixes = self.fixed_in.iter().filter_map(|text| version(text));
+        let last = fixes.clone().map(|fix| (fix.major, fix.minor)).max();
+        let here = (python.major, python.minor);
+        let mended = last.is_some_and(|last| last < here)
+            || fixes.any(|fix| (fix.major, fix.minor) == here && fix <= python);
+        begun && !mended
     }
 }
 
@@ -113,8 +123,8 @@ mod tests {
         id = "example"
         standing = "bug"
         signatures = ["cpython/R3/rest/still-exported"]
-        since = "3.13"
-        until = "3.13.5"
+        since = "3.10"
+        fixed_in = ["3.12.8", "3.13.1"]
         reason = "an example"
         link = "https://example.org"
         shown_by = "corpus/divergences/example.prog"
@@ -127,14 +137,25 @@ mod tests {
         let divergence = Divergence::new("cpython", &Program::default(), None, Difference::Rest(unrest));
         let covered =
             |minor, micro| catalogue.covers(&divergence, Version { major: 3, minor, micro }).is_some();
-        assert!(!covered(12, 9) && covered(13, 0) && covered(13, 4) && !covered(13, 5) && !covered(14, 0));
+        for (minor, micro, expected) in [
+            (9, 18, false),
+            (10, 0, true),
+            (11, 9, true),
+            (12, 7, true),
+            (12, 8, false),
+            (13, 0, true),
+            (13, 1, false),
+            (14, 0, false),
+        ] {
+            assert_eq!(covered(minor, micro), expected, "3.{minor}.{micro}");
+        }
         let native = Divergence { signature: "native/R3/rest/still-exported".into(), ..divergence };
         assert_eq!(catalogue.covers(&native, Version { major: 3, minor: 13, micro: 0 }), None);
     }
 
     #[test]
     fn a_catalogue_with_a_bound_that_is_no_version_is_refused() {
-        assert!(Catalogue::parse([TEXT.replace("3.13.5", "three").as_str()]).is_err());
+        assert!(Catalogue::parse([TEXT.replace("3.13.1", "three").as_str()]).is_err());
         assert!(Catalogue::parse(["[[known]]\nid = 'x'"]).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Makes programs from nothing but choices.
 //!
 //! Whatever the choices come from (a seeded generator, the bytes of a fuzzer, a mutator), the
-//! program is a function of them alone, on every machine. A rough [`Sketch`] of what the slots hold
+//! program is a function of them alone, on every machine. A rough sketch of what the slots hold
 //! aims the arguments at boundaries: it may be wrong, since a wrong guess is a case too.
 //!
 //! Each program draws its own weights for the operations (*swarm testing*: Groce et al., ISSTA

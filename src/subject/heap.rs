@@ -3,7 +3,7 @@
 //!
 //! An operation of Python is two things: the reading of its arguments, with all their errors, and
 //! a few accesses to objects. The first is the same wherever the objects live and stands once, in
-//! [`super::meaning`]; the second is this trait. The [model](super::model) implements it with
+//! `subject::meaning`; the second is this trait. The [model](super::model) implements it with
 //! plain values, the [native subject](super::native) with real memory and real atomics. What the
 //! two share is thereby only arithmetic, which CPython checks; what they do not share, the
 //! protocol, is what each checks of the other.

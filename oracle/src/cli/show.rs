@@ -137,7 +137,8 @@ pub fn shrink(args: &OneOut) -> Result<Ending, Failure> {
             small.told.signature
         );
         output::to(args.out.as_deref(), &small.file())?;
-        Ok(seen.ending())
+        // It did what was asked: whoever chains commands goes on.
+        Ok(Ending::Clean)
     })
 }
 
@@ -156,6 +157,6 @@ pub fn repro(args: &OneOut) -> Result<Ending, Failure> {
             told.is_none_or(said_by_the_file) || told.is_some_and(|told| told.place == Place::Process);
         let program = if from_file { program.clone() } else { stated(program, None, facts.version) };
         output::to(args.out.as_deref(), &python::script(&program, told, facts.version, &facts.python))?;
-        Ok(seen.ending())
+        Ok(Ending::Clean)
     })
 }

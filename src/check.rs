@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::history::Outcome;
+use crate::history::{History, Observation, Outcome};
 use crate::judge::permitted::Catalogue;
 use crate::judge::permitted::Standing;
 use crate::judge::{Difference, Divergence, Verdict, compare};
@@ -15,16 +15,6 @@ use crate::subject::{Model, Native, Subject, Version};
 pub trait Watch: Send + 'static {
     /// The step at this place is about to run; past the last, the run comes to rest.
     fn at(&self, step: usize);
-}
-
-/// What one step saw everywhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// What the model says.
-    pub model: Outcome,
-    /// What each subject saw, in the order of the subjects, and the message of its error. The last
-    /// step of a run that diverged may lack some.
-    pub subjects: Vec<(Outcome, Option<String>)>,
 }
 
 /// Counts of outcomes, for what a run was made of.
@@ -56,7 +46,7 @@ struct Run {
     /// Boxed, since every step has the chance of one and few make use of it.
     divergence: Option<Box<Divergence>>,
     /// Whether to keep what each step saw, and to hold it against what the program says.
-    record: Option<Vec<Seen>>,
+    record: Option<History>,
     watch: Option<Box<dyn Watch>>,
     counts: Vec<[u64; OUTCOMES]>,
     tally: Tally,
@@ -126,7 +116,7 @@ impl Check {
     }
 
     /// Runs a program, keeps what every step saw, and holds it against what the program says.
-    pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, Vec<Seen>) {
+    pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, History) {
         let (verdict, record) = self.go(program, Some(Vec::with_capacity(program.steps.len())));
         (verdict, record.expect("the record was asked for"))
     }
@@ -149,7 +139,7 @@ impl Check {
         self.run.as_mut().expect("no run is under way")
     }
 
-    fn go(&mut self, program: &Arc<Program>, record: Option<Vec<Seen>>) -> (Verdict, Option<Vec<Seen>>) {
+    fn go(&mut self, program: &Arc<Program>, record: Option<History>) -> (Verdict, Option<History>) {
         let mut run = self.run.take().expect("a run that ended gives everything back");
         run.program = Arc::clone(program);
         run.next = 0;
@@ -248,7 +238,7 @@ impl Run {
             if divergence.is_none() {
                 divergence = compare::expectation(program, at, step, "model", &expected);
             }
-            record.push(Seen { model: expected, subjects: seen });
+            record.push(Observation { model: expected, subjects: seen });
         }
         self.divergence = divergence;
     }

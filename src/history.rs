@@ -108,6 +108,19 @@ pub enum Outcome {
     Skipped(Skip),
 }
 
+/// What one step saw everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// What the model says.
+    pub model: Outcome,
+    /// What each subject saw, in the order of the subjects, and the message of its error. The last
+    /// step of a run that diverged may lack some.
+    pub subjects: Vec<(Outcome, Option<String>)>,
+}
+
+/// What happened in one run: an observation for each step that ran.
+pub type History = Vec<Observation>;
+
 /// Why a step did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Skip {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::Seen;
+use crate::history::Observation;
 use crate::judge::{Clause, Difference, Divergence, Verdict};
 use crate::program::{Expect, Program, Slot};
 use crate::subject::{Model, Unrest, Version};
@@ -290,8 +290,8 @@ pub struct Sight {
 
 impl Recording {
     /// What `Check::record` gave.
-    pub fn new(python: &str, subjects: Vec<String>, verdict: &Verdict, seen: &[Seen]) -> Recording {
-        let sight = |seen: &Seen| Sight {
+    pub fn new(python: &str, subjects: Vec<String>, verdict: &Verdict, seen: &[Observation]) -> Recording {
+        let sight = |seen: &Observation| Sight {
             model: seen.model.to_string(),
             subjects: seen
                 .subjects

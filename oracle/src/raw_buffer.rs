@@ -496,7 +496,11 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
         // SAFETY: a live view holds its owner, and a view that is an owner is alive as long as it is
         // exported, so that its own owner is there too.
         unsafe {
-            if ffi::Py_TYPE(owner) != &raw mut ffi::PyMemoryView_Type {
+            let kind = ffi::Py_TYPE(owner);
+            if kind == &raw mut ffi::PyByteArray_Type {
+                return ffi::PyByteArray_AsString(owner);
+            }
+            if kind != &raw mut ffi::PyMemoryView_Type {
                 return block(py, owner).0;
             }
             owner = (*owner.cast::<MemoryView>()).view.obj;

@@ -226,6 +226,9 @@ impl Operation<'_> {
     /// Whether all the bytes are these.
     #[inline]
     pub fn equals(&self, bytes: &[u8]) -> bool {
+        if self.is_exclusive() && self.len() == self.true_len() {
+            return *self.memory().bytes == *bytes;
+        }
         let mut own = [0; 64];
         self.len() == bytes.len()
             && bytes.chunks(own.len()).enumerate().all(|(number, chunk)| {

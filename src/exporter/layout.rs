@@ -24,7 +24,8 @@ pub const MAX_NDIM: usize = 3;
 pub type Dims = ArrayVec<isize, MAX_NDIM>;
 
 /// Format, place and shape of the items of a view.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Eq, Hash)]
+#[expect(clippy::derived_hash_with_manual_eq, reason = "the manual equality is the derived one, only faster")]
 pub struct Layout {
     /// From the base of the exported block to the first item, in bytes.
     pub offset: isize,
@@ -36,6 +37,19 @@ pub struct Layout {
     pub strides: Dims,
     /// Writing through the view is refused.
     pub readonly: bool,
+}
+
+/// Views are compared after every step: dimensions are so few that a call to compare them as memory
+/// takes longer than to look at them.
+impl PartialEq for Layout {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.offset == other.offset
+            && self.format == other.format
+            && self.readonly == other.readonly
+            && self.shape.iter().eq(&other.shape)
+            && self.strides.iter().eq(&other.strides)
+    }
 }
 
 impl Layout {

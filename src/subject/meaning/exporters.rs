@@ -432,6 +432,11 @@ fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result
     let slice = match key {
         Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            // Since gh-91153 the value is read before the bounds are looked at, and only then.
+            if !heap.version().since(10) {
+                let length = heap.operate(slot, |memory| memory.length());
+                index::place(place, length).ok_or(ErrorClass::IndexError)?;
+            }
             let byte = index::byte(value)?;
             return heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;

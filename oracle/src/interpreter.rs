@@ -13,7 +13,7 @@ pub struct Interpreter {
     pub version: Version,
     /// The first line of `sys.version`.
     pub description: String,
-    /// Whether it was built without the GIL, and runs without it.
+    /// Whether it was built without the GIL.
     pub free_threaded: bool,
     /// Whether it is a debug build.
     pub debug: bool,

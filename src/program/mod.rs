@@ -71,11 +71,6 @@ impl Program {
     pub fn threads(&self) -> u8 {
         self.steps.iter().filter_map(|step| step.thread).max().map_or(1, |last| last + 1)
     }
-
-    /// How often lockstep hands over from one thread to another.
-    pub fn hand_overs(&self) -> usize {
-        self.steps.windows(2).filter(|pair| pair[0].lane() != pair[1].lane()).count()
-    }
 }
 
 impl Step {

@@ -85,6 +85,11 @@ fn receiver(step: &Step) -> Slot {
     step.receiver.expect("a valid step has the receiver that its operation needs")
 }
 
+/// The destination of an operation that has one.
+fn dest(step: &Step) -> Slot {
+    step.dest.expect("a valid step has the destination that its operation needs")
+}
+
 /// What a consumer asks of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {

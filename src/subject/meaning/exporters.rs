@@ -84,7 +84,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Length => Ok(Value::Int(heap.operate(slot, |memory| memory.length()) as i128)),
         Op::List => Ok(Value::List(ints(&contents(heap, slot)))),
         Op::Iter => {
-            heap.iterate(step.dest.expect("a valid step has the destination that its operation needs"), slot);
+            heap.iterate(super::dest(step), slot);
             Ok(Value::Stored)
         }
         Op::Hash => match flavour {

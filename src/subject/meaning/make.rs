@@ -31,7 +31,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::NewView | Op::Acquire => {
             let source = source(&step.args[0])?;
-            let dest = step.dest.expect("a valid step has the destination that its operation needs");
+            let dest = super::dest(step);
             match step.op {
                 Op::NewView => heap.view(dest, source)?,
                 _ => heap.export(dest, source)?,

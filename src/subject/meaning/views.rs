@@ -1,5 +1,7 @@
 //! Operations of `memoryview`.
 
+use std::cmp::Ordering;
+
 use super::super::heap::{Buffer, Heap, Owner};
 use super::super::{index, item};
 use super::{Request, Result, exact_bytes, hex, receiver, with_buffer};
@@ -28,7 +30,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::List => Ok(Value::List(items(heap, view)?)),
         Op::Iter => iter(heap, step),
         Op::Contains => {
-            let found = items_for_search(heap, view)?;
+            let found = items(heap, view)?;
             for item in found {
                 if super::compare::item_equals(heap, &item, &step.args[0])? {
                     return Ok(Value::Bool(true));
@@ -72,7 +74,7 @@ fn attribute<H: Heap>(heap: &H, op: Op, view: Slot) -> Result {
 }
 
 fn derive<H: Heap>(heap: &mut H, step: &Step, layout: Layout) -> Result {
-    let dest = step.dest.expect("a valid step has the destination that its operation needs");
+    let dest = super::dest(step);
     heap.derive(dest, receiver(step), layout)?;
     Ok(Value::Stored)
 }
@@ -125,11 +127,6 @@ fn has_iterator<H: Heap>(heap: &H) -> bool {
     heap.version().since(10)
 }
 
-/// As [`items`], for `in` and `count`.
-fn items_for_search<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
-    items(heap, view)
-}
-
 fn values(format: Format, bytes: &[u8]) -> Vec<Value> {
     bytes.chunks_exact(format.itemsize()).map(|bytes| item::unpack(format, bytes)).collect()
 }
@@ -143,7 +140,7 @@ fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
             _ => return Err(ErrorClass::NotImplementedError.into()),
         }
     }
-    heap.iterate(step.dest.expect("a valid step has the destination that its operation needs"), view);
+    heap.iterate(super::dest(step), view);
     Ok(Value::Stored)
 }
 
@@ -275,7 +272,7 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
             return Err(ErrorClass::TypeError.into());
         }
         let mut count = 0;
-        for item in items_for_search(heap, view)? {
+        for item in items(heap, view)? {
             count += i128::from(super::compare::item_equals(heap, &item, &step.args[0])?);
         }
         return Ok(Value::Int(count));
@@ -286,7 +283,7 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     };
     let start = bound(step.args.get(1), 0)?;
     let stop = bound(step.args.get(2), isize::MAX)?;
-    let items = items_for_search(heap, view)?;
+    let items = items(heap, view)?;
     let (start, stop) = index::range(start, stop, items.len());
     for (place, item) in items.iter().enumerate().take(stop).skip(start) {
         if super::compare::item_equals(heap, item, &step.args[0])? {
@@ -297,9 +294,10 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
 }
 
 /// The offset of the item at a full or partial index.
-fn offset(layout: &Layout, places: &[isize]) -> Result<isize> {
+fn offset(layout: &Layout, key: &[Arg]) -> Result<isize> {
     let mut offset = layout.offset;
-    for ((&place, &dim), &stride) in places.iter().zip(&layout.shape).zip(&layout.strides) {
+    for ((item, &dim), &stride) in key.iter().zip(&layout.shape).zip(&layout.strides) {
+        let place = index::ssize_or(item, ErrorClass::IndexError)?;
         let place = index::place(place, dim as usize).ok_or(ErrorClass::IndexError)?;
         offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
     }
@@ -316,19 +314,11 @@ fn is_multi_index(key: &Arg) -> Option<&[Arg]> {
 
 /// The offset of the item under a tuple of ints: as many as there are dimensions.
 fn multi_offset(layout: &Layout, items: &[Arg]) -> Result<isize> {
-    if items.len() < layout.ndim() {
-        return Err(ErrorClass::NotImplementedError.into());
+    match items.len().cmp(&layout.ndim()) {
+        Ordering::Less => Err(ErrorClass::NotImplementedError.into()),
+        Ordering::Greater => Err(ErrorClass::TypeError.into()),
+        Ordering::Equal => offset(layout, items),
     }
-    if items.len() > layout.ndim() {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let mut offset = layout.offset;
-    for ((item, &dim), &stride) in items.iter().zip(&layout.shape).zip(&layout.strides) {
-        let place = index::ssize_or(item, ErrorClass::IndexError)?;
-        let place = index::place(place, dim as usize).ok_or(ErrorClass::IndexError)?;
-        offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
-    }
-    Ok(offset)
 }
 
 /// `memory_subscript`.
@@ -350,11 +340,11 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
     match key {
         Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            index::ssize_or(key, ErrorClass::IndexError)?;
             if layout.ndim() > 1 {
                 return Err(ErrorClass::NotImplementedError.into());
             }
-            single(offset(layout, &[place])?)
+            single(offset(layout, std::slice::from_ref(key))?)
         }
         Arg::Slice(slice) => {
             let part = index::slice(slice, layout.shape[0] as usize)?;
@@ -382,7 +372,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let place = match (key, layout.ndim()) {
         (Arg::Tuple(items), 0) if items.is_empty() => layout.offset,
         (_, 0) => return Err(ErrorClass::TypeError.into()),
-        (Arg::Int(_), 1) => offset(&layout, &[index::ssize_or(key, ErrorClass::IndexError)?])?,
+        (Arg::Int(_), 1) => offset(&layout, std::slice::from_ref(key))?,
         (Arg::Int(_), _) => return Err(ErrorClass::NotImplementedError.into()),
         (Arg::Slice(slice), 1) => return assign(heap, view, &layout, slice, value),
         (Arg::Slice(_), _) => return Err(ErrorClass::NotImplementedError.into()),

@@ -28,6 +28,10 @@ const PROGRAMS: u64 = 20_000;
 const CORE: [Op; 8] =
     [Op::NewView, Op::Release, Op::Item, Op::SetItem, Op::Append, Op::Pop, Op::Clear, Op::NewByteArray];
 
+/// As in the worker: programs are made of small short-lived objects. Python's own objects are not affected.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let interpreter = interpreter::start().expect("failed to start the interpreter");
     println!("Python {}", interpreter.description);

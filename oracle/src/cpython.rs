@@ -5,7 +5,9 @@
 
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
-use buflock::subject::{Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture};
+use buflock::subject::{
+    Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, occupied,
+};
 use pyo3::types::PyAnyMethods;
 use pyo3::{IntoPyObject, Python};
 
@@ -361,21 +363,12 @@ impl Subject for CPython {
     }
 
     fn different_slot(&self, model: &Model) -> Option<Slot> {
+        // What an export shows is that it holds: the resizes that it refuses are compared.
         Python::attach(|py| {
-            for (index, object) in (0..).zip(&self.exporters) {
-                let slot = Slot::new(SlotKind::Exporter, index);
-                if !shows(py, object.as_ref(), &model.shown(slot)) {
-                    return Some(slot);
-                }
-            }
-            // What an export shows is that it holds: the resizes that it refuses are compared.
-            for (index, object) in (0..).zip(&self.views) {
-                let slot = Slot::new(SlotKind::View, index);
-                if !shows(py, object.as_ref(), &model.shown(slot)) {
-                    return Some(slot);
-                }
-            }
-            None
+            let same = |slot| shows(py, self.slot(slot).as_ref(), &model.shown(slot));
+            let (exporters, views) = (occupied(&self.exporters), occupied(&self.views));
+            first_different(SlotKind::Exporter, exporters, model.occupied(SlotKind::Exporter), same)
+                .or_else(|| first_different(SlotKind::View, views, model.occupied(SlotKind::View), same))
         })
     }
 
@@ -465,12 +458,19 @@ fn shows(py: Python<'_>, object: Option<&Object>, expected: &Shown<'_>) -> bool 
 
 #[inline]
 fn is_laid_out(fields: &ViewFields<'_>, layout: &buflock::exporter::Layout) -> bool {
-    let format = layout.format;
-    fields.offset == layout.offset
-        && fields.shape.iter().eq(&layout.shape)
-        && fields.strides.iter().eq(&layout.strides)
+    let (format, itemsize) = (layout.format, layout.itemsize() as isize);
+    // One dimension, as nearly all views have, is compared without a loop.
+    let dims = match (fields.shape, fields.strides, &*layout.shape, &*layout.strides) {
+        ([dim], [stride], [expected_dim], [expected_stride]) => {
+            dim == expected_dim && stride == expected_stride
+        }
+        (shape, strides, expected_shape, expected_strides) => {
+            shape == expected_shape && strides == expected_strides
+        }
+    };
+    dims && fields.offset == layout.offset
         && fields.readonly == layout.readonly
-        && fields.itemsize == layout.itemsize() as isize
+        && fields.itemsize == itemsize
         && fields.nbytes == layout.nbytes() as isize
         && fields.format.is(format.at, format.code.as_char() as u8)
         && fields.c_contiguous == layout.is_c_contiguous()

@@ -425,15 +425,20 @@ pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -
     f(unsafe { std::slice::from_raw_parts(start.cast(), length) })
 }
 
+/// Read from the objects themselves: it is asked for every object after every step.
 #[inline]
 fn block(_: Python<'_>, object: *mut ffi::PyObject) -> (*const c_char, usize) {
     // SAFETY: the caller holds the object; its type is asked before its memory is.
     unsafe {
         let kind = ffi::Py_TYPE(object);
         if kind == &raw mut ffi::PyByteArray_Type {
-            (ffi::PyByteArray_AsString(object), ffi::PyByteArray_Size(object) as usize)
+            match ffi::PyByteArray_GET_SIZE(object) {
+                // Without a byte it may have no memory, and shows a string that all share.
+                0 => (ffi::PyByteArray_AsString(object), 0),
+                length => (ffi::PyByteArray_AS_STRING(object), length as usize),
+            }
         } else if kind == &raw mut ffi::PyBytes_Type {
-            (ffi::PyBytes_AsString(object), ffi::PyBytes_Size(object) as usize)
+            (ffi::PyBytes_AS_STRING(object), ffi::Py_SIZE(object) as usize)
         } else {
             panic!("neither a bytes nor a bytearray")
         }
@@ -496,11 +501,7 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
         // SAFETY: a live view holds its owner, and a view that is an owner is alive as long as it is
         // exported, so that its own owner is there too.
         unsafe {
-            let kind = ffi::Py_TYPE(owner);
-            if kind == &raw mut ffi::PyByteArray_Type {
-                return ffi::PyByteArray_AsString(owner);
-            }
-            if kind != &raw mut ffi::PyMemoryView_Type {
+            if ffi::Py_TYPE(owner) != &raw mut ffi::PyMemoryView_Type {
                 return block(py, owner).0;
             }
             owner = (*owner.cast::<MemoryView>()).view.obj;

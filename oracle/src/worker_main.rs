@@ -24,6 +24,10 @@ use buflock_oracle::progress::Page;
 use buflock_oracle::{Interpreter, interpreter};
 use protocol::{Batch, Found, Hello, Reply, Request};
 
+/// Programs are made of small short-lived objects. Python's own objects are not affected.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Options::read().and_then(|options| work(&options)) {
         Ok(()) => ExitCode::SUCCESS,

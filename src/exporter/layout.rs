@@ -13,19 +13,58 @@
 //! Sums and products wrap. An extreme step (`v[::sys.maxsize]`) makes a stride that no item uses, and CPython
 //! computes it all the same.
 
-use arrayvec::ArrayVec;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use super::format::Format;
 
 /// The greatest number of dimensions. CPython has 64; what can go wrong with 64 goes wrong with 3.
 pub const MAX_NDIM: usize = 3;
 
-/// One number for each dimension: a shape in items or strides in bytes.
-pub type Dims = ArrayVec<isize, MAX_NDIM>;
+/// One number for each dimension: a shape in items or strides in bytes; used as the slice of them.
+///
+/// Missing dimensions are zero, so that equality compares a few words without a loop or a call: layouts are
+/// compared after every step of a program, for every view.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Dims {
+    dims: [isize; MAX_NDIM],
+    ndim: u8,
+}
+
+impl Dims {
+    /// These, or `None` if they are more than [`MAX_NDIM`].
+    #[inline]
+    pub fn new(dims: &[isize]) -> Option<Self> {
+        let mut own = Self { dims: [0; MAX_NDIM], ndim: dims.len() as u8 };
+        own.dims.get_mut(..dims.len())?.copy_from_slice(dims);
+        Some(own)
+    }
+}
+
+impl Deref for Dims {
+    type Target = [isize];
+
+    #[inline]
+    fn deref(&self) -> &[isize] {
+        &self.dims[..self.ndim.into()]
+    }
+}
+
+impl DerefMut for Dims {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [isize] {
+        &mut self.dims[..self.ndim.into()]
+    }
+}
+
+impl fmt::Debug for Dims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
 
 /// Format, place and shape of the items of a view.
-#[derive(Debug, Clone, Eq, Hash)]
-#[expect(clippy::derived_hash_with_manual_eq, reason = "the manual equality is the derived one, only faster")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// From the base of the exported block to the first item, in bytes.
     pub offset: isize,
@@ -37,19 +76,6 @@ pub struct Layout {
     pub strides: Dims,
     /// Writing through the view is refused.
     pub readonly: bool,
-}
-
-/// Views are compared after every step: dimensions are so few that a call to compare them as memory
-/// takes longer than to look at them.
-impl PartialEq for Layout {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.offset == other.offset
-            && self.format == other.format
-            && self.readonly == other.readonly
-            && self.shape.iter().eq(&other.shape)
-            && self.strides.iter().eq(&other.strides)
-    }
 }
 
 impl Layout {
@@ -96,7 +122,7 @@ impl Layout {
         if let ([dim], [stride]) = (&*self.shape, &*self.strides) {
             return *dim == 1 || *stride == self.itemsize() as isize;
         }
-        let dims = self.shape.iter().zip(&self.strides);
+        let dims = self.shape.iter().zip(self.strides.iter());
         self.is_contiguous(dims.rev())
     }
 
@@ -106,7 +132,7 @@ impl Layout {
         if let ([dim], [stride]) = (&*self.shape, &*self.strides) {
             return *dim == 1 || *stride == self.itemsize() as isize;
         }
-        let dims = self.shape.iter().zip(&self.strides);
+        let dims = self.shape.iter().zip(self.strides.iter());
         self.is_contiguous(dims)
     }
 
@@ -148,10 +174,10 @@ impl Layout {
     /// If `shape` has more than [`MAX_NDIM`] dimensions.
     #[must_use]
     pub fn recast(&self, format: Format, shape: &[isize]) -> Self {
-        let shape = Dims::try_from(shape).expect("no more than MAX_NDIM dimensions");
-        let mut strides = shape.clone();
+        let shape = Dims::new(shape).expect("no more than MAX_NDIM dimensions");
+        let mut strides = shape;
         let mut step = format.itemsize() as isize;
-        for (stride, &dim) in strides.iter_mut().zip(&shape).rev() {
+        for (stride, &dim) in strides.iter_mut().zip(shape.iter()).rev() {
             *stride = step;
             step = step.wrapping_mul(dim);
         }
@@ -166,7 +192,7 @@ impl Layout {
             return None;
         }
         let mut offset = self.offset;
-        for ((&index, &dim), &stride) in index.iter().zip(&self.shape).zip(&self.strides) {
+        for ((&index, &dim), &stride) in index.iter().zip(self.shape.iter()).zip(self.strides.iter()) {
             if index < 0 || index >= dim {
                 return None;
             }
@@ -195,8 +221,8 @@ impl Layout {
 /// Dimensions of a one-dimensional layout.
 #[inline]
 fn one(dim: isize) -> Dims {
-    let mut dims = Dims::new();
-    dims.push(dim);
+    let mut dims = Dims { ndim: 1, ..Dims::default() };
+    dims.dims[0] = dim;
     dims
 }
 
@@ -302,7 +328,7 @@ mod tests {
     #[test]
     fn offsets_come_in_c_order() {
         let layout = Layout::bytes(48, false).recast(format("H"), &[2, 3, 4]);
-        assert_eq!(layout.strides.as_slice(), [24, 8, 2]);
+        assert_eq!(*layout.strides, [24, 8, 2]);
         let expected: Vec<_> = (0..24).map(|item| item * 2).collect();
         assert_eq!(layout.offsets().collect::<Vec<_>>(), expected);
         assert_eq!(layout.offsets().len(), 24);

@@ -19,7 +19,7 @@ pub use native::Native;
 
 use crate::exporter::Layout;
 use crate::history::Outcome;
-use crate::program::{Slot, Step};
+use crate::program::{Slot, SlotKind, Step};
 
 /// Something that programs run on.
 ///
@@ -51,6 +51,36 @@ pub trait Subject: Send {
     /// Ends a run: empties all slots, and tells the first thing that is not as it was before the
     /// run (clause R3).
     fn rest(&mut self) -> Option<Unrest>;
+}
+
+/// Which of the slots of a kind are filled, a bit for each.
+#[inline]
+pub fn occupied<T>(slots: &[Option<T>]) -> u32 {
+    (0..).zip(slots).fold(0, |filled, (index, slot)| filled | u32::from(slot.is_some()) << index)
+}
+
+/// The first slot of a kind that differs: one that is `filled` in one world alone, or that holds something else
+/// than `same` allows.
+#[inline]
+pub fn first_different(
+    kind: SlotKind,
+    filled: u32,
+    expected: u32,
+    mut same: impl FnMut(Slot) -> bool,
+) -> Option<Slot> {
+    let slot = |bits: u32| Slot::new(kind, bits.trailing_zeros() as u8);
+    if filled != expected {
+        return Some(slot(filled ^ expected));
+    }
+    let mut left = filled;
+    while left != 0 {
+        let slot = slot(left);
+        if !same(slot) {
+            return Some(slot);
+        }
+        left &= left - 1;
+    }
+    None
 }
 
 /// What a slot holds, as far as it can be looked at; borrowed from the model.

@@ -6,7 +6,7 @@
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::{Shown, meaning};
+use super::{Shown, meaning, occupied};
 use crate::exporter::{Exported, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -90,6 +90,17 @@ impl Model {
     /// Runs one step.
     pub fn step(&mut self, step: &Step) -> Outcome {
         meaning::run(self, step)
+    }
+
+    /// Which slots of a kind are filled, a bit for each.
+    #[inline]
+    pub fn occupied(&self, kind: SlotKind) -> u32 {
+        match kind {
+            SlotKind::Exporter => occupied(&self.exporters),
+            SlotKind::View => occupied(&self.views),
+            SlotKind::Export => occupied(&self.exports),
+            SlotKind::Iterator => occupied(&self.iterators),
+        }
     }
 
     /// What a slot holds.

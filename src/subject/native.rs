@@ -3,7 +3,7 @@
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, meaning};
+use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, meaning, occupied};
 use crate::exporter::{
     ByteArray, Bytes, Export, Exported, Format, Layout, Operation, Provider, Released, View,
 };
@@ -372,42 +372,38 @@ impl Subject for Native {
     }
 
     fn different_slot(&self, model: &Model) -> Option<Slot> {
-        for (index, own) in (0..).zip(&self.exporters) {
-            let slot = Slot::new(SlotKind::Exporter, index);
-            let same = match (own, model.shown(slot)) {
-                (None, Shown::Empty) => true,
+        first_different(
+            SlotKind::Exporter,
+            occupied(&self.exporters),
+            model.occupied(SlotKind::Exporter),
+            |slot| match (&self.exporters[slot.at()], model.shown(slot)) {
                 (Some(Owned::Bytes(own)), Shown::Exporter(Flavour::Bytes, bytes)) => own.as_slice() == bytes,
                 (Some(Owned::ByteArray(array)), Shown::Exporter(Flavour::ByteArray, bytes)) => {
                     array.operate(|operation| operation.equals(bytes))
                 }
                 _ => false,
-            };
-            if !same {
-                return Some(slot);
-            }
-        }
-        for (index, own) in (0..).zip(&self.views) {
-            let slot = Slot::new(SlotKind::View, index);
-            let same = match (own.as_ref().map(|viewed| viewed.view.layout()), model.shown(slot)) {
-                (None, Shown::Empty) | (Some(Err(Released)), Shown::ReleasedView) => true,
-                (Some(Ok(own)), Shown::View(layout)) => own == layout,
-                _ => false,
-            };
-            if !same {
-                return Some(slot);
-            }
-        }
-        for (index, own) in (0..).zip(&self.exports) {
-            let slot = Slot::new(SlotKind::Export, index);
-            let held = match own {
-                None => Shown::Empty,
-                Some(own) => Shown::Export { held: own.is_some() },
-            };
-            if held != model.shown(slot) {
-                return Some(slot);
-            }
-        }
-        None
+            },
+        )
+        .or_else(|| {
+            first_different(SlotKind::View, occupied(&self.views), model.occupied(SlotKind::View), |slot| {
+                match (self.viewed(slot).layout(), model.shown(slot)) {
+                    (Err(Released), Shown::ReleasedView) => true,
+                    (Ok(own), Shown::View(layout)) => own == layout,
+                    _ => false,
+                }
+            })
+        })
+        .or_else(|| {
+            first_different(
+                SlotKind::Export,
+                occupied(&self.exports),
+                model.occupied(SlotKind::Export),
+                |slot| {
+                    let held = matches!(self.exports[slot.at()], Some(Some(_)));
+                    model.shown(slot) == Shown::Export { held }
+                },
+            )
+        })
     }
 
     fn look(&self, slot: Slot) -> Picture {

@@ -119,7 +119,7 @@ pub(super) fn same_shape(one: &Layout, other: &Layout) -> bool {
     if one.ndim() != other.ndim() {
         return false;
     }
-    for (&left, &right) in one.shape.iter().zip(&other.shape) {
+    for (&left, &right) in one.shape.iter().zip(other.shape.iter()) {
         if left != right {
             return false;
         }

@@ -296,7 +296,7 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// The offset of the item at a full or partial index.
 fn offset(layout: &Layout, key: &[Arg]) -> Result<isize> {
     let mut offset = layout.offset;
-    for ((item, &dim), &stride) in key.iter().zip(&layout.shape).zip(&layout.strides) {
+    for ((item, &dim), &stride) in key.iter().zip(layout.shape.iter()).zip(layout.strides.iter()) {
         let place = index::ssize_or(item, ErrorClass::IndexError)?;
         let place = index::place(place, dim as usize).ok_or(ErrorClass::IndexError)?;
         offset = offset.wrapping_add(stride.wrapping_mul(place as isize));

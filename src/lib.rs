@@ -15,7 +15,8 @@
 //! [`report`] says it to people; [`check`] is the one entry point to all of it, and [`shrink`]
 //! makes what it finds small.
 //!
-//! There is no Python in this package: the package `buflock-oracle` brings CPython as a subject.
+//! There is no Python in this package: `buflock-oracle` brings CPython as a subject, in workers that the command
+//! of `buflock-cli` starts and that speak the [`protocol`] with it.
 
 pub mod check;
 pub mod exporter;
@@ -23,6 +24,7 @@ pub mod fuzz;
 pub mod history;
 pub mod judge;
 pub mod program;
+pub mod protocol;
 pub mod report;
 pub mod schedule;
 pub mod shrink;

@@ -4,10 +4,9 @@
 //! buflock-worker --page FILE [--core N] [--subjects LIST]
 //! ```
 //! Two variables of the environment are for tests: `BUFLOCK_DIE_AT=INDEX:STEP[:HOW]` lets a worker
-//! end at a step of a generated program, by `kill` (without it), `abort` or `hang`; and
+//! end at a step of a generated program, by `kill` (without it), `abort`, `segv` (in the C code of CPython),
+//! `hang` or `bloat`; and
 //! `BUFLOCK_PLANT=FAULT` plants one of `buflock::exporter::Fault` in the native exporters.
-
-mod protocol;
 
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
@@ -19,10 +18,11 @@ use buflock::check::{Check, Watch};
 use buflock::judge::Verdict;
 use buflock::program::generate::{self, Shape};
 use buflock::program::{Program, parse};
+use buflock::protocol::{Batch, Found, Hello, Reply, Request};
 use buflock::report::{Recording, Told};
 use buflock_oracle::progress::Page;
 use buflock_oracle::{Interpreter, interpreter};
-use protocol::{Batch, Found, Hello, Reply, Request};
+use pyo3::Python;
 
 /// Programs are made of small short-lived objects. Python's own objects are not affected.
 #[global_allocator]
@@ -164,6 +164,17 @@ impl Death {
                 std::thread::park();
             },
             "abort" => std::process::abort(),
+            "segv" => Python::attach(|py| {
+                let died = py.run(c"import ctypes; ctypes.string_at(0)", None, None);
+                unreachable!("reading at NULL gave {died:?}")
+            }),
+            "bloat" => {
+                let mut bloat = Vec::new();
+                loop {
+                    bloat.resize(bloat.len() + (16 << 20), 1u8);
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+            }
             _ => {
                 let own = rustix::process::getpid();
                 let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);

@@ -1,12 +1,12 @@
-//! What the command and its workers say to each other: one JSON object a line.
+//! What the command and the workers, which embed Python, say to each other: one JSON object a line.
 //!
 //! The worker greets first. Then each request is answered by any number of [`Reply::Found`] and one
 //! last reply. The end of the requests ends the worker.
 
 use std::collections::BTreeMap;
 
-use buflock::report::json::Verdicts;
-use buflock::report::{Recording, Told};
+use crate::report::json::Verdicts;
+use crate::report::{Recording, Told};
 use serde::{Deserialize, Serialize};
 
 /// Who a worker is.

@@ -19,7 +19,7 @@ use super::start::{self, Started};
 use super::stop::Stop;
 use super::summary;
 use super::worker::Worker;
-use crate::protocol::{Batch, Found, Hello};
+use buflock::protocol::{Batch, Found, Hello};
 
 /// How long the run is if nobody says.
 const SECONDS: f64 = 60.0;

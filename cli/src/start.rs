@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::locate;
 use super::python::{self, Python};
 use super::worker::{Recipe, Worker};
-use crate::protocol::Hello;
+use buflock::protocol::Hello;
 
 /// A recipe that works, and the first worker made by it.
 #[derive(Debug)]
@@ -56,13 +56,13 @@ pub fn start(workers: &Workers, core: Option<usize>) -> Result<Started, Failure>
                 python.description,
                 python.executable
             ),
-            format!("PYO3_PYTHON={} cargo build --release -p buflock-oracle --bins", python.executable),
+            format!("PYO3_PYTHON={} cargo build --release --workspace --bins", python.executable),
         ));
     }
     let version = json::version(&worker.hello.version).ok_or_else(|| {
         Failure::environment(
             format!("the worker says that its Python is of version {:?}", worker.hello.version),
-            "cargo build --release -p buflock-oracle --bins",
+            "cargo build --release --workspace --bins",
         )
     })?;
     Ok(Started { recipe, worker, version, pages })

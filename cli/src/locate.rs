@@ -42,7 +42,7 @@ pub fn find() -> Result<Located, Failure> {
     if path.is_file() {
         return Ok(Located { path, checkout: false });
     }
-    let next = "cargo build --release -p buflock-oracle --bins, and then run both from one folder";
+    let next = "cargo build --release --workspace --bins, and then run both from one folder";
     Err(Failure::environment(format!("there is no {NAME} at {}", path.display()), next))
 }
 
@@ -56,7 +56,7 @@ fn beside() -> Result<PathBuf, Failure> {
 /// Where this was built from, if it is still there.
 fn checkout() -> Option<&'static Path> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    folder.join("src").join("worker_main.rs").is_file().then_some(folder)
+    folder.join("../oracle/src/worker_main.rs").is_file().then_some(folder)
 }
 
 /// Builds the worker as this was built. With `python`, for that one and no other.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use buflock::program::generate::{Shape, nth};
@@ -12,8 +13,26 @@ use tempfile::TempDir;
 /// The command in a folder of its own, with the worker that was built with it.
 fn buflock(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_buflock"));
-    command.args(words).current_dir(folder).env("BUFLOCK_WORKER", env!("CARGO_BIN_EXE_buflock-worker"));
+    command.args(words).current_dir(folder).env("BUFLOCK_WORKER", worker());
     command
+}
+
+/// The worker beside the command, up to date.
+fn worker() -> &'static Path {
+    static WORKER: OnceLock<PathBuf> = OnceLock::new();
+    WORKER.get_or_init(|| {
+        let path = Path::new(env!("CARGO_BIN_EXE_buflock"))
+            .with_file_name(format!("buflock-worker{}", std::env::consts::EXE_SUFFIX));
+        let target = path.ancestors().nth(2).expect("executables lie in a folder of the target folder");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "-p", "buflock-oracle", "--bin", "buflock-worker", "--target-dir"]).arg(target);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let built = output(build.current_dir(env!("CARGO_MANIFEST_DIR")));
+        assert!(built.status.success(), "{}", err(&built));
+        path
+    })
 }
 
 fn folder() -> TempDir {
@@ -169,7 +188,8 @@ fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step(
     assert!(none.is_empty());
     let last = program.steps.len();
     for step in [0, 1, last / 2, last - 1, last] {
-        let how = if step % 2 == 0 { "kill" } else { "abort" };
+        let (how, named) =
+            [("kill", "signal 9 (SIGKILL)"), ("abort", "abort"), ("segv", "signal 11 (SIGSEGV)")][step % 3];
         let (summary, found, output) = run(Some(format!("{INDEX}:{step}:{how}")));
         assert_eq!(code(&output), 1, "{output:?}");
         assert_eq!(summary["programs"], whole["programs"], "{step}: {output:?}");
@@ -178,7 +198,7 @@ fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step(
         assert!(text.contains(&format!("origin: program {INDEX} of seed {SEED}")), "{text}");
         let place = if step == last { "at rest".to_owned() } else { format!("at step {}", step + 1) };
         assert!(text.contains(&place), "{step}: {text}");
-        assert!(text.contains(if how == "kill" { "signal 9 (SIGKILL)" } else { "abort" }), "{text}");
+        assert!(text.contains(named), "{text}");
         let steps: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(steps.len(), (step + 1).min(last), "{text}");
         for (line, step) in steps.iter().zip(&program.steps) {
@@ -196,6 +216,17 @@ fn a_worker_that_hangs_is_ended_and_is_a_finding() {
     assert_eq!(code(&output), 1, "{output:?}");
     assert_eq!(summary(&output)["programs"], 12);
     assert!(findings(folder.path())[0].1.contains("hang over 0.5 s"), "{output:?}");
+}
+
+#[test]
+fn a_worker_that_grows_over_the_limit_is_ended_and_is_a_finding() {
+    let folder = folder();
+    let words = ["run", "--programs", "12", "--seed", "3", "--memory-limit", "300", "--jobs", "1"];
+    let mut command = buflock(folder.path(), &words);
+    let output = output(command.args(["--format", "json"]).env("BUFLOCK_DIE_AT", "5:2:bloat"));
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert_eq!(summary(&output)["programs"], 12);
+    assert!(findings(folder.path())[0].1.contains("memory over 300 MB"), "{output:?}");
 }
 
 #[test]
@@ -243,6 +274,37 @@ fn the_environment_is_checked_before_anything_runs() {
     let none = output(buflock(folder.path(), &["run"]).env("PYO3_PYTHON", "/nowhere/python"));
     assert_eq!(code(&none), 3, "{none:?}");
     assert!(err(&none).contains("/nowhere/python (from PYO3_PYTHON)"), "{none:?}");
+    let mute = output(buflock(folder.path(), &["run"]).env("PYO3_PYTHON", "echo"));
+    assert_eq!(code(&mute), 3, "{mute:?}");
+    assert!(err(&mute).contains("it says nothing sensible of itself"), "{mute:?}");
+    let mut nowhere = buflock(folder.path(), &["run"]);
+    for variable in ["PYO3_PYTHON", "VIRTUAL_ENV", "CONDA_PREFIX"] {
+        nowhere.env_remove(variable);
+    }
+    let none = output(nowhere.env("PATH", folder.path()));
+    assert_eq!(code(&none), 3, "{none:?}");
+    assert!(
+        err(&none).contains("there is no Python 3") && err(&none).contains("next: apt install"),
+        "{none:?}"
+    );
+}
+
+#[test]
+fn the_command_is_built_without_python() {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args([
+        "tree",
+        "--offline",
+        "--package",
+        "buflock-cli",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+    ]);
+    let shown = output(tree.current_dir(env!("CARGO_MANIFEST_DIR")));
+    assert!(shown.status.success(), "{shown:?}");
+    assert!(out(&shown).contains("clap ") && !out(&shown).contains("pyo3"), "{}", out(&shown));
 }
 
 #[test]

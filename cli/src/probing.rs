@@ -9,7 +9,7 @@ use super::error::Failure;
 use super::start::Started;
 use super::stop::Stop;
 use super::worker::{End, Recipe, Worker};
-use crate::protocol::{Reply, Request};
+use buflock::protocol::{Reply, Request};
 
 /// The longest that one program is shrunk: each try of one that hangs takes as long as the limit.
 const SHRINKING: Duration = Duration::from_secs(60);
@@ -93,11 +93,11 @@ impl<'a> Prober<'a> {
             }
             (Err(End::Stopped), _) => Ok(None),
             (Err(End::Broken(why)), _) => {
-                Err(Failure::environment(why, "cargo build --release -p buflock-oracle --bins"))
+                Err(Failure::environment(why, "cargo build --release --workspace --bins"))
             }
             (Ok(()), None) => Err(Failure::environment(
                 "the worker is of another version than this command",
-                "cargo build --release -p buflock-oracle --bins",
+                "cargo build --release --workspace --bins",
             )),
         }
     }

@@ -125,3 +125,29 @@ impl Python {
         format!("{major}.{minor}.{micro}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_is_refused_by_what_it_lacks() {
+        let whole = r#"{"version": [3, 13, 5], "description": "3.13.5", "executable": "/p/python3",
+            "implementation": "CPython", "library": "libpython3.13.so", "header": true, "free_threaded": false}"#;
+        let refusal = |what: &str, instead: &str| {
+            let python: Python = serde_json::from_str(&whole.replace(what, instead)).expect("a Python");
+            python.check("from a test").err().map(|failure| failure.to_string())
+        };
+        assert_eq!(refusal("whole", "whole"), None);
+        for (what, instead, lacks, next) in [
+            (r#""libpython3.13.so""#, "null", "no library to link with", "apt install libpython3.13-dev"),
+            (r#""header": true"#, r#""header": false"#, "Python.h is missing", "apt install python3.13-dev"),
+            ("[3, 13, 5]", "[3, 8, 1]", "too old: the oldest that works is 3.9", "PYO3_PYTHON="),
+            ("CPython", "PyPy", "not CPython", "PYO3_PYTHON="),
+        ] {
+            let refusal = refusal(what, instead).unwrap_or_else(|| panic!("{instead} passes"));
+            assert!(refusal.contains(lacks) && refusal.contains(next), "{refusal}");
+            assert!(refusal.contains("at /p/python3 (from a test)"), "{refusal}");
+        }
+    }
+}

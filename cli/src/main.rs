@@ -1,4 +1,7 @@
-//! The command line: what was typed, to what happens, to how it ends.
+//! The command `buflock`: what was typed, to what happens, to how it ends.
+//!
+//! There is no Python in this process, nor in what builds it: it starts, and can say what is missing, without one.
+//! What embeds Python is `buflock-worker`, of which it starts one per core.
 
 mod args;
 mod error;
@@ -24,8 +27,7 @@ use args::{Cli, Command};
 use clap::Parser;
 use error::{Ending, Failure};
 
-/// Does what was typed.
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(ending) => {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::args::Workers;
 use super::error::Failure;
 use super::stop::Stop;
-use crate::protocol::{Hello, Reply, Request};
+use buflock::protocol::{Hello, Reply, Request};
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl Worker {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| {
             let what = format!("failed to start {}: {error}", recipe.path.display());
-            Failure::environment(what, "cargo build --release -p buflock-oracle --bins")
+            Failure::environment(what, "cargo build --release --workspace --bins")
         })?;
         let (requests, replies, said) = (child.stdin.take(), listen(&mut child), Overheard::of(&mut child));
         let hello = Hello::default();
@@ -98,7 +98,7 @@ impl Worker {
 
     fn greeting(&mut self, path: &Path) -> Result<Hello, Failure> {
         let rebuild =
-            "cargo clean -p pyo3-ffi -p pyo3-build-config && cargo build --release -p buflock-oracle --bins";
+            "cargo clean -p pyo3-ffi -p pyo3-build-config && cargo build --release --workspace --bins";
         let what = match self.replies.recv_timeout(START) {
             Ok(Reply::Hello(hello)) => return Ok(hello),
             Ok(Reply::Unable(why)) => why,

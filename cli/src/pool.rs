@@ -13,7 +13,7 @@ use buflock::subject::{Model, Version};
 use super::error::Failure;
 use super::stop::Stop;
 use super::worker::{End, Recipe, Worker};
-use crate::protocol::{Batch, Found, Reply, Request};
+use buflock::protocol::{Batch, Found, Reply, Request};
 
 /// What is to be run, and how far it is.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Part<'_> {
                     return Ok(());
                 }
                 Err((End::Broken(why), ..)) => {
-                    return Err(Failure::environment(why, "cargo build --release -p buflock-oracle --bins"));
+                    return Err(Failure::environment(why, "cargo build --release --workspace --bins"));
                 }
                 Err((End::Fault { what, index, step, said }, _, found)) => {
                     // A death before the first program of this part is reported as of that program.

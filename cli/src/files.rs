@@ -9,24 +9,20 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnost
 
 use super::error::{Ending, Failure};
 
-/// The files that paths name: a file itself, of a folder everything below it that may be a program.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+/// The files that paths name: a file itself, of a folder everything below it that may be a program. What cannot
+/// be looked into is among them, so that [`read`] says why.
+pub fn find(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in paths {
-        let kind = std::fs::metadata(path).map_err(|error| missing(path, &error))?;
-        if kind.is_dir() { walk(path, &mut files)? } else { files.push(path.clone()) }
+        if path.is_dir() { walk(path, &mut files) } else { files.push(path.clone()) }
     }
-    Ok(files)
+    files
 }
 
-fn missing(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("failed to read {}: {error}", path.display()), "buflock replay corpus")
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| missing(folder, &error);
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(failed)?.collect();
-    let mut entries: Vec<PathBuf> = entries.map_err(failed)?.iter().map(std::fs::DirEntry::path).collect();
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let Ok(entries) = entries else { return files.push(folder.to_owned()) };
+    let mut entries: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
     entries.sort();
     for path in entries {
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -35,12 +31,11 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         if hidden {
             continue;
         } else if path.is_dir() {
-            walk(&path, files)?;
+            walk(&path, files);
         } else if program {
             files.push(path);
         }
     }
-    Ok(())
 }
 
 /// Reads a program in either form, or gives what is wrong with it, to be shown.

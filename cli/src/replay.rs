@@ -20,12 +20,13 @@ struct Tally {
     permitted: usize,
     /// For another Python.
     other: usize,
+    /// Malformed, or cannot be read.
     malformed: usize,
 }
 
 /// Replays all files, the malformed ones excepted.
 pub fn replay(args: &Replay) -> Result<Ending, Failure> {
-    let paths = files::find(&args.paths)?;
+    let paths = files::find(&args.paths);
     let mut tally = Tally::default();
     let mut programs = Vec::new();
     for path in &paths {
@@ -43,7 +44,9 @@ pub fn replay(args: &Replay) -> Result<Ending, Failure> {
         let facts = started.facts();
         let mut prober = Prober::new(&started.recipe, &facts, Some(started.worker), &stop);
         for (path, program) in &programs {
-            if !one(path, program, &facts, &mut prober, &mut tally)? {
+            // Of a folder, only what is not as it says is worth a line.
+            let named = args.paths.contains(path);
+            if !one(path, program, named, &facts, &mut prober, &mut tally)? {
                 break;
             }
         }
@@ -64,6 +67,7 @@ pub fn replay(args: &Replay) -> Result<Ending, Failure> {
 fn one(
     path: &Path,
     program: &Program,
+    named: bool,
     facts: &Facts,
     prober: &mut Prober<'_>,
     tally: &mut Tally,
@@ -72,7 +76,9 @@ fn one(
     let name = path.display();
     if program.since.is_some_and(|since| here < since) || program.until.is_some_and(|until| here >= until) {
         tally.other += 1;
-        output::print(&format!("other      {name}: not for Python {}.{}\n", here.0, here.1))?;
+        if named {
+            output::print(&format!("other      {name}: not for Python {}.{}\n", here.0, here.1))?;
+        }
         return Ok(true);
     }
     let Some(fate) = prober.probe(program)? else { return Ok(false) };
@@ -84,6 +90,9 @@ fn one(
     let line = match told {
         None => {
             tally.agree += 1;
+            if !named {
+                return Ok(true);
+            }
             format!("agree      {name}\n")
         }
         Some((told, known)) if permitted => {

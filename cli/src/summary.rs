@@ -77,13 +77,14 @@ pub fn print(summary: &Summary, reports: String, json: bool) -> Result<(), Failu
     ));
     text.push_str(&format!("outcomes: {}\n", mix(summary, 6)));
     text.push_str(&format!(
-        "verdicts: {} agree, {} diverge, {} permitted, {} inconclusive\nfindings: {} new, {} known\n",
+        "verdicts: {} agree, {} diverge, {} permitted, {} inconclusive\nfindings: {} new, {} known{}\n",
         verdicts.agree,
         verdicts.diverge,
         verdicts.permitted,
         verdicts.inconclusive,
         findings.new,
-        findings.known
+        findings.known,
+        if findings.known > 0 { " (in the catalogue, or saved before: no failure)" } else { "" }
     ));
     if json {
         let line = serde_json::to_string(summary).map_err(|error| {

@@ -62,6 +62,7 @@ impl From<&Divergence> for Told {
                 (Place::Outcome, expected.to_string(), found.to_string(), message.clone())
             }
             Difference::State { slot, expected, found, .. } => {
+                let (expected, found) = expected.contrast(found);
                 (Place::State(*slot), format!("{slot} is {expected}"), format!("{slot} is {found}"), None)
             }
             Difference::Rest(unrest) => {

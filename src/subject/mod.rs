@@ -195,23 +195,39 @@ impl fmt::Display for Picture {
     }
 }
 
+impl ViewPicture {
+    /// Each thing that can be seen, in words.
+    fn facts(&self) -> [String; 9] {
+        let either = |is: bool, yes: &str, no: &str| if is { yes } else { no }.to_owned();
+        [
+            format!("at +{}", self.offset),
+            format!("format {:?}", self.format),
+            format!("itemsize {}", self.itemsize),
+            format!("nbytes {}", self.nbytes),
+            format!("shape {:?}", self.shape),
+            format!("strides {:?}", self.strides),
+            either(self.readonly, "read-only", "writable"),
+            either(self.c_contiguous, "C-contiguous", "not C-contiguous"),
+            either(self.f_contiguous, "F-contiguous", "not F-contiguous"),
+        ]
+    }
+}
+
 impl fmt::Display for ViewPicture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "memoryview(at +{}, format {:?}, itemsize {}, nbytes {}, shape {:?}, strides {:?}",
-            self.offset, self.format, self.itemsize, self.nbytes, self.shape, self.strides
-        )?;
-        for (property, name) in [
-            (self.readonly, "read-only"),
-            (self.c_contiguous, "C-contiguous"),
-            (self.f_contiguous, "F-contiguous"),
-        ] {
-            if property {
-                write!(f, ", {name}")?;
-            }
-        }
-        f.write_str(")")
+        write!(f, "memoryview({})", self.facts().join(", "))
+    }
+}
+
+impl Picture {
+    /// Two pictures that differ, in words; of two views, only what differs.
+    pub fn contrast(&self, other: &Picture) -> (String, String) {
+        let (Picture::View(one), Picture::View(two)) = (self, other) else {
+            return (self.to_string(), other.to_string());
+        };
+        let differing = std::iter::zip(one.facts(), two.facts()).filter(|(one, two)| one != two);
+        let (one, two): (Vec<_>, Vec<_>) = differing.unzip();
+        (format!("memoryview({})", one.join(", ")), format!("memoryview({})", two.join(", ")))
     }
 }
 
@@ -249,5 +265,32 @@ impl fmt::Display for Unrest {
                 write!(f, "an object that the interpreter shares was changed: {what}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_views_only_what_differs_is_told() {
+        let view = |layout: &Layout| Picture::View(layout.into());
+        let bytes = Layout::bytes(8, false);
+        let (one, two) = view(&bytes).contrast(&view(&bytes.slice(0, 4, 2)));
+        assert_eq!(one, "memoryview(nbytes 8, shape [8], strides [1], C-contiguous, F-contiguous)");
+        assert_eq!(two, "memoryview(nbytes 4, shape [4], strides [2], not C-contiguous, not F-contiguous)");
+        let (one, two) = view(&bytes).contrast(&Picture::ReleasedView);
+        assert!(one.contains("format \"B\"") && one.contains("writable"), "{one}");
+        assert_eq!(two, "a released memoryview");
+    }
+
+    #[test]
+    fn the_first_slot_that_is_filled_in_one_world_alone_differs() {
+        assert_eq!(occupied(&[None, Some(1), None, Some(2)]), 0b1010);
+        let first =
+            |filled, expected| first_different(SlotKind::View, filled, expected, |slot| slot.at() != 3);
+        assert_eq!(first(0b0110, 0b0010), Some(Slot::new(SlotKind::View, 2)));
+        assert_eq!(first(0b1010, 0b1010), Some(Slot::new(SlotKind::View, 3)));
+        assert_eq!(first(0b0110, 0b0110), None);
     }
 }

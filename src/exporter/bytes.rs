@@ -7,6 +7,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use super::byte_array::never_closed;
 use super::{Export, ExportCount, Layout, Provider, RawExport};
 use crate::sync::Arc;
 
@@ -70,8 +71,13 @@ impl Bytes {
     /// What `bf_getbuffer` does in C: adds one export and fills in the block (G1).
     #[inline]
     pub fn acquire_raw(&self) -> RawExport {
-        self.0.count.acquire();
-        RawExport { ptr: NonNull::from(&**self.0.data).cast(), len: self.len(), readonly: true }
+        never_closed(self.0.count.acquire());
+        RawExport {
+            ptr: NonNull::from(&**self.0.data).cast(),
+            len: self.len(),
+            readonly: true,
+            constant: true,
+        }
     }
 
     /// What `bf_releasebuffer` does in C: takes one export away (R1). Aborts if there is none (R4).

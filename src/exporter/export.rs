@@ -19,9 +19,10 @@ pub struct RawExport {
     pub ptr: NonNull<u8>,
     /// The length of the block in bytes.
     pub len: usize,
-    /// The memory is never written by anybody; writing to it would be undefined behaviour. If it is not read-only,
-    /// others may write it at any time, and every access must be atomic.
+    /// Writing to it would be undefined behaviour.
     pub readonly: bool,
+    /// Nobody ever writes it. If it is not constant, others may write it at any time, and every access must be atomic.
+    pub constant: bool,
 }
 
 // SAFETY: these are an address and two numbers. Whoever dereferences the address answers for it in unsafe code,
@@ -48,12 +49,14 @@ impl RawExport {
 /// Copies out memory that others may be writing: the value of each byte is one that was written to it (D1).
 ///
 /// # Safety
-/// `from` is valid for reads and writes of `out.len()` bytes, and all concurrent writes of them are atomic.
+/// `from` is valid for reads of `out.len()` bytes, and all concurrent writes of them are atomic.
 #[inline]
 pub(super) unsafe fn load_bytes(from: NonNull<u8>, out: &mut [u8]) {
     for (i, byte) in out.iter_mut().enumerate() {
-        // SAFETY: the caller gives `out.len()` bytes, none of which is accessed other than atomically.
-        *byte = unsafe { AtomicU8::from_ptr(from.as_ptr().add(i)) }.load(Ordering::Relaxed);
+        // SAFETY: the caller gives `out.len()` bytes, none of which is written other than atomically. They may be
+        // read-only memory: a relaxed load of a byte writes nothing ("Atomic accesses to read-only memory" in
+        // `std::sync::atomic`), which is why this is a reference to the atomic and not `AtomicU8::from_ptr`.
+        *byte = unsafe { from.add(i).cast::<AtomicU8>().as_ref() }.load(Ordering::Relaxed);
     }
 }
 
@@ -205,7 +208,7 @@ impl Export {
     #[inline]
     pub fn read(&self, offset: isize, out: &mut [u8]) {
         let from = self.raw.at(offset, out.len());
-        if self.raw.readonly {
+        if self.raw.constant {
             // SAFETY: `from` is the start of `out.len()` bytes of the block, which this export keeps where it is.
             // Nobody writes it, and `out` is a unique reference, so it is elsewhere.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), out.as_mut_ptr(), out.len()) };

@@ -1,20 +1,27 @@
-//! The lock word: how many exports an object has, and whether an operation of the object itself is in flight.
+//! The lock word: how many exports an object has, whether an operation of the object itself is in flight, and whether
+//! the object has been closed.
 //!
 //! ```text
-//!    bit  63       62 ..                                      .. 0
-//!       +--------+-------------------------------------------------+
-//!       | LOCKED |                     exports                     |
-//!       +--------+-------------------------------------------------+
-//!           |                            |
-//!           |      +1 acquire: only while LOCKED is clear, else it waits
-//!           |      -1 release: at any time, without waiting
+//!    bit  63       62       61 ..                             .. 0
+//!       +--------+--------+----------------------------------------+
+//!       | LOCKED | CLOSED |                exports                 |
+//!       +--------+--------+----------------------------------------+
+//!           |        |                      |
+//!           |        |    +1 acquire: only while LOCKED is clear, else it waits;
+//!           |        |       refused for ever once CLOSED is set
+//!           |        |    -1 release: at any time, without waiting
+//!           |        `-- set once by close, under LOCKED; never cleared
 //!           `-- set and cleared by lock, which leaves the exports as they are
 //! ```
 //!
-//! Both live in one word because rule S1 is about both: "no exports exist, and none appears until the memory has
-//! moved" is one fact, and with two words there would be a moment between the two halves of it. LOCKED is what
-//! the critical section of an object is to CPython. An operation that does not resize takes it as well, so that
-//! each operation of an object is atomic with respect to the others, whether or not it moves memory.
+//! They live in one word because rule S1 is about both the lock and the exports: "no exports exist, and none appears
+//! until the memory has moved" is one fact, and with two words there would be a moment between the two halves of it.
+//! LOCKED is what the critical section of an object is to CPython. An operation that does not resize takes it as
+//! well, so that each operation of an object is atomic with respect to the others, whether or not it moves memory.
+//!
+//! An object that is closed while exports exist is cleaned up by the last release (S4). "The last one" and "closed"
+//! are one fact for the same reason: the subtraction that leaves CLOSED over a count of zero happens once, because
+//! nothing adds to the count any more (R2); and the closing that finds zero itself leaves no release to come.
 //!
 //! A release must not wait: it cannot fail (R1), and it may come from a thread that holds other locks. Hence
 //! exports may vanish under LOCKED but never appear, and a count of zero read under LOCKED stays zero.
@@ -35,27 +42,32 @@
 //! | `lock` | `unlock` | operations of one object happen one after the other |
 //! | `lock`, or the count read under it | the -1 of `release` | all that a consumer did with the memory happens before a resize that frees it (S1, D3) |
 //! | the -1 of `release` that leaves zero | the -1 of the others | whoever cleans up at zero has seen the last access of every consumer; one release alone leaves zero, so it is done once (R2) |
+//! | the same | `close` | the release that cleans up has seen what all operations did with the memory |
+//! | `close` | the -1 of `release` | a closing that finds no exports has seen the last access of every consumer |
 //! | `settle` | `unlock` | who finds no operation in flight sees all that finished ones did |
 //!
 //! The +1 needs no `Release`: an export that has only been acquired has done nothing that others must see, and
 //! being counted is enough to keep a writer away. In `lock` no `Release` is needed either, because nothing precedes
 //! it that `unlock` would not publish.
 //!
-//! The count stops the process at half its range, long before it could run into LOCKED: only a loop that forgets
+//! The count stops the process at half its range, long before it could run into CLOSED: only a loop that forgets
 //! its exports counts so far.
 
 use std::fmt;
 use std::mem;
 
+use super::Closed;
 use super::planted::{self, Fault, planted};
 use crate::sync::{AtomicUsize, Ordering, wait_a_moment};
 
 /// An operation of the object itself is in flight.
 const LOCKED: usize = !(usize::MAX >> 1);
+/// The object gives out nothing any more.
+const CLOSED: usize = LOCKED >> 1;
 /// The bits that count.
-const EXPORTS: usize = !LOCKED;
+const EXPORTS: usize = CLOSED - 1;
 /// No object has as many exports as this.
-const TOO_MANY: usize = LOCKED >> 1;
+const TOO_MANY: usize = CLOSED >> 1;
 
 /// The number of exports of an object, and the lock of its operations.
 pub struct ExportCount {
@@ -94,28 +106,34 @@ impl ExportCount {
 
     /// Adds one export (G3). Waits while an operation of the object is in flight.
     ///
+    /// # Errors
+    /// If the object has been closed. Then no export has been added.
+    ///
     /// # Aborts
-    /// If the object has a quarter of `usize::MAX` exports already.
+    /// If the object has an eighth of `usize::MAX` exports already.
     #[inline]
-    pub fn acquire(&self) {
-        self.acquire_with(|| ());
+    pub fn acquire(&self) -> Result<(), Closed> {
+        self.acquire_with(|| ())
     }
 
-    /// Adds one export and runs `read`, during which the object cannot be resized: either the export has been
-    /// counted before, or, in a stained object, whose count says nothing, it runs under the lock.
+    /// Adds one export and runs `read`, during which the object can be neither resized nor closed: either the export
+    /// has been counted before, or, in a stained object, whose count says nothing, it runs under the lock.
     #[inline]
-    pub(super) fn acquire_with<R>(&self, read: impl FnOnce() -> R) -> R {
+    pub(super) fn acquire_with<R>(&self, read: impl FnOnce() -> R) -> Result<R, Closed> {
         if self.stained {
             let locked = self.lock();
+            if locked.is_closed() {
+                return Err(Closed);
+            }
             let value = read();
             locked.into_export();
-            return value;
+            return Ok(value);
         }
         let word = self.word.load(Ordering::Relaxed);
         if word >= TOO_MANY || !self.try_add(word) {
-            self.acquire_slowly();
+            self.acquire_slowly()?;
         }
-        read()
+        Ok(read())
     }
 
     /// The +1, if the word is still the given one.
@@ -125,17 +143,19 @@ impl ExportCount {
     }
 
     #[cold]
-    fn acquire_slowly(&self) {
+    fn acquire_slowly(&self) -> Result<(), Closed> {
         let mut round = 0;
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word & LOCKED != 0 {
                 wait_a_moment(round);
                 round = round.saturating_add(1);
+            } else if word & CLOSED != 0 {
+                return Err(Closed);
             } else if word >= TOO_MANY {
                 stop(format_args!("an object has {word} exports, too many to count"));
             } else if self.try_add(word) {
-                return;
+                return Ok(());
             }
         }
     }
@@ -145,23 +165,24 @@ impl ExportCount {
     /// # Aborts
     /// If there was none (R4, L4). The message names the `exporter`.
     #[inline]
-    pub fn release(&self, exporter: &'static str) -> usize {
+    pub fn release(&self, exporter: &'static str) -> Remaining {
         if self.stained {
-            return self.release_stained();
+            return Remaining(self.release_stained());
         }
-        let before = self.word.fetch_sub(1, Ordering::AcqRel) & EXPORTS;
-        if before == 0 {
+        let before = self.word.fetch_sub(1, Ordering::AcqRel);
+        if before & EXPORTS == 0 {
             stop(format_args!("{exporter}: released more often than acquired"));
         }
-        before - 1
+        Remaining(before - 1)
     }
 
+    /// The word that a release leaves.
     #[cold]
     fn release_stained(&self) -> usize {
         let twice = planted(Fault::ReleaseCountedTwice);
         let after = |word: usize| {
             let exports = (word & EXPORTS).saturating_sub(1 + usize::from(twice));
-            word & LOCKED | exports
+            word & !EXPORTS | exports
         };
         let mut word = self.word.load(Ordering::Relaxed);
         while let Err(found) =
@@ -169,7 +190,7 @@ impl ExportCount {
         {
             word = found;
         }
-        after(word) & EXPORTS
+        after(word)
     }
 
     /// Begins an operation of the object: no export appears until [`Locked`] is dropped. Waits while another
@@ -208,6 +229,12 @@ impl ExportCount {
         self.word.load(Ordering::Acquire) & EXPORTS
     }
 
+    /// Has the object been closed? It stays so.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.word.load(Ordering::Acquire) & CLOSED != 0
+    }
+
     /// Called when the object dies: nobody may still use its memory.
     ///
     /// # Aborts
@@ -233,7 +260,27 @@ impl fmt::Debug for ExportCount {
         f.debug_struct("ExportCount")
             .field("exports", &(word & EXPORTS))
             .field("locked", &(word & LOCKED != 0))
+            .field("closed", &(word & CLOSED != 0))
             .finish()
+    }
+}
+
+/// What a release has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining(usize);
+
+impl Remaining {
+    /// The number of exports that remain.
+    #[inline]
+    pub fn exports(self) -> usize {
+        self.0 & EXPORTS
+    }
+
+    /// Was this the last export of an object that was closed before? True for one release in the life of an object,
+    /// or for none: whoever made it cleans up (R2).
+    #[inline]
+    pub fn is_end(self) -> bool {
+        self.0 & !LOCKED == CLOSED
     }
 }
 
@@ -251,7 +298,20 @@ impl Locked<'_> {
         self.count.exports()
     }
 
-    /// Ends the operation and leaves one more export, with no moment between the two.
+    /// Has the object been closed?
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.count.is_closed()
+    }
+
+    /// Closes the object: from now on it gives out no export. Answers whether the caller is to clean up, because no
+    /// export exists and the object was open; otherwise the last release does ([`Remaining::is_end`]), or it is done.
+    pub fn close(&self) -> bool {
+        let before = self.count.word.fetch_or(CLOSED, Ordering::AcqRel);
+        before & (CLOSED | EXPORTS) == 0
+    }
+
+    /// Ends the operation and leaves one more export, with no moment between the two. The object is not closed.
     ///
     /// # Aborts
     /// As [`ExportCount::acquire`] does.
@@ -274,7 +334,7 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.count.word.fetch_and(EXPORTS, Ordering::Release);
+        self.count.word.fetch_and(!LOCKED, Ordering::Release);
     }
 }
 
@@ -298,20 +358,20 @@ mod tests {
     #[test]
     fn a_release_answers_how_many_remain() {
         let count = ExportCount::new();
-        count.acquire();
-        count.acquire();
+        count.acquire().unwrap();
+        count.acquire().unwrap();
         assert_eq!(count.exports(), 2);
-        assert_eq!(count.release("test"), 1);
-        assert_eq!(count.release("test"), 0);
+        assert_eq!(count.release("test").exports(), 1);
+        assert_eq!(count.release("test").exports(), 0);
     }
 
     #[test]
     fn a_lock_keeps_the_exports_and_lets_them_go() {
         let count = ExportCount::new();
-        count.acquire();
+        count.acquire().unwrap();
         let locked = count.lock();
         assert_eq!(locked.exports(), 1);
-        assert_eq!(count.release("test"), 0);
+        assert_eq!(count.release("test").exports(), 0);
         assert_eq!(locked.exports(), 0);
         drop(locked);
         count.lock().into_export();
@@ -325,7 +385,7 @@ mod tests {
         thread::scope(|scope| {
             let locked = count.lock();
             scope.spawn(|| {
-                count.acquire();
+                count.acquire().unwrap();
                 acquired.store(true, Ordering::Relaxed);
             });
             for _ in 0..20 {
@@ -342,11 +402,11 @@ mod tests {
         let count = ExportCount::new();
         for _ in 0..ROUNDS / 10 {
             let last = AtomicUsize::new(0);
-            (0..4).for_each(|_| count.acquire());
+            (0..4).for_each(|_| count.acquire().unwrap());
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
-                        if count.release("test") == 0 {
+                        if count.release("test").exports() == 0 {
                             last.fetch_add(1, Ordering::Relaxed);
                         }
                     });
@@ -364,7 +424,7 @@ mod tests {
             for _ in 0..2 {
                 scope.spawn(|| {
                     for _ in 0..ROUNDS {
-                        count.acquire();
+                        count.acquire().unwrap();
                         count.release("test");
                     }
                 });
@@ -380,6 +440,59 @@ mod tests {
             }
         });
         assert_eq!(count.word.into_inner(), 0);
+    }
+
+    #[test]
+    fn a_closed_object_gives_out_nothing_and_the_last_release_ends_it() {
+        let count = ExportCount::new();
+        count.acquire().unwrap();
+        count.acquire().unwrap();
+        let locked = count.lock();
+        assert!(!locked.is_closed());
+        assert!(!locked.close());
+        assert!(!count.release("test").is_end());
+        assert!(!locked.close());
+        drop(locked);
+        assert_eq!(count.acquire(), Err(Closed));
+        assert_eq!((count.exports(), count.is_closed()), (1, true));
+        assert!(count.release("test").is_end());
+        assert!(!count.lock().close());
+    }
+
+    #[test]
+    fn an_object_without_exports_is_ended_by_the_first_closing() {
+        let count = ExportCount::new();
+        assert!(count.lock().close());
+        assert!(!count.lock().close());
+        assert_eq!(count.acquire(), Err(Closed));
+    }
+
+    #[test]
+    fn an_open_object_is_not_ended_by_its_last_release() {
+        let count = ExportCount::new();
+        count.acquire().unwrap();
+        assert!(!count.release("test").is_end());
+    }
+
+    #[test]
+    fn of_racing_releases_and_closings_one_ends_the_object() {
+        for _ in 0..ROUNDS / 10 {
+            let count = ExportCount::new();
+            let ends = AtomicUsize::new(0);
+            let end = |is_end: bool| ends.fetch_add(usize::from(is_end), Ordering::Relaxed);
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while count.acquire().is_ok() {
+                            end(count.release("test").is_end());
+                        }
+                    });
+                    scope.spawn(|| end(count.lock().close()));
+                }
+            });
+            assert_eq!(ends.into_inner(), 1);
+            assert_eq!(count.exports(), 0);
+        }
     }
 
     /// Runs the named test of this module in a child process that is asked to commit the crime.
@@ -413,7 +526,7 @@ mod tests {
     fn dying_with_exports_stops_the_process_and_names_the_exporter() {
         if is_child() {
             let array = super::super::ByteArray::new(vec![1]);
-            array.acquire_raw();
+            let _ = array.acquire_raw();
             drop(array);
         }
         let words = last_words_of("dying_with_exports_stops_the_process_and_names_the_exporter");
@@ -426,7 +539,7 @@ mod tests {
         let count = ExportCount::new();
         count.word.store(TOO_MANY, Ordering::Relaxed);
         if is_child() {
-            count.acquire();
+            count.acquire().unwrap();
         }
         let words = last_words_of("a_count_past_half_its_range_stops_the_process");
         assert!(words.contains("too many to count"), "{words}");

@@ -45,15 +45,17 @@ mod export_count;
 mod format;
 mod layout;
 pub mod planted;
+mod storage;
 mod view;
 
-pub use byte_array::{ByteArray, Operation};
+pub use byte_array::ByteArray;
 pub use bytes::Bytes;
 pub use export::{Export, Provider, RawExport};
-pub use export_count::{ExportCount, Locked};
+pub use export_count::{ExportCount, Locked, Remaining};
 pub use format::{Code, Format};
 pub use layout::{Dims, Layout, MAX_NDIM, Offsets};
 pub use planted::{Fault, plant, planted};
+pub use storage::Operation;
 pub use view::View;
 
 /// Refused, because the object has this many exports: `BufferError` in Python.
@@ -80,6 +82,28 @@ impl fmt::Display for Released {
 }
 
 impl std::error::Error for Released {}
+
+/// What happens to a request to close an object that has exports, which PEP 298 leaves open (S4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Closing {
+    /// It is refused, as CPython does.
+    Refuse,
+    /// The object is closed: it begins no operation and gives out no export. Those that exist go on, and the last
+    /// release frees the memory.
+    Wait,
+}
+
+/// The object has been closed: `ValueError` in Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the object has been closed")
+    }
+}
+
+impl std::error::Error for Closed {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
-use super::{ByteArray, Bytes, Layout, Released, View};
+use super::{Array, ByteArray, Bytes, Layout, Released, View};
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// What an exporter gives out: one block of memory, valid until the export is released (G4, L1).
@@ -79,6 +79,8 @@ pub enum Provider {
     Bytes(Bytes),
     /// Resizable bytes.
     ByteArray(ByteArray),
+    /// Resizable items.
+    Array(Array),
     /// A memoryview.
     View(View),
 }
@@ -89,6 +91,7 @@ impl Provider {
         match self {
             Self::Bytes(_) => Bytes::NAME,
             Self::ByteArray(_) => ByteArray::NAME,
+            Self::Array(_) => Array::NAME,
             Self::View(_) => View::NAME,
         }
     }
@@ -101,6 +104,7 @@ impl Provider {
         match self {
             Self::Bytes(bytes) => Ok(bytes.export()),
             Self::ByteArray(array) => Ok(array.export()),
+            Self::Array(array) => Ok(array.export()),
             Self::View(view) => view.export(),
         }
     }
@@ -110,6 +114,7 @@ impl Provider {
         match self {
             Self::Bytes(bytes) => bytes.exports(),
             Self::ByteArray(array) => array.exports(),
+            Self::Array(array) => array.exports(),
             Self::View(view) => view.exports(),
         }
     }
@@ -119,6 +124,7 @@ impl Provider {
         match (self, other) {
             (Self::Bytes(a), Self::Bytes(b)) => a.same(b),
             (Self::ByteArray(a), Self::ByteArray(b)) => a.same(b),
+            (Self::Array(a), Self::Array(b)) => a.same(b),
             (Self::View(a), Self::View(b)) => a.same(b),
             _ => false,
         }
@@ -129,23 +135,38 @@ impl Provider {
         match self {
             Self::Bytes(bytes) => bytes.is_stained(),
             Self::ByteArray(array) => array.is_stained(),
+            Self::Array(array) => array.is_stained(),
             Self::View(view) => view.is_stained(),
         }
     }
 
     /// # Safety
     /// As for `release_raw` of the exporters.
-    unsafe fn release_raw(&self) {
+    pub(super) unsafe fn release_raw(&self) {
         // SAFETY: the caller gives back an export of this very object.
         unsafe {
             match self {
                 Self::Bytes(bytes) => bytes.release_raw(),
                 Self::ByteArray(array) => array.release_raw(),
+                Self::Array(array) => array.release_raw(),
                 Self::View(view) => view.release_raw(),
             }
         }
     }
 }
+
+/// Each exporter is one of them.
+macro_rules! providers {
+    ($($exporter:ident)*) => {
+        $(impl From<$exporter> for Provider {
+            fn from(exporter: $exporter) -> Self {
+                Self::$exporter(exporter)
+            }
+        })*
+    };
+}
+
+providers! { Bytes ByteArray Array View }
 
 /// One outstanding export. It keeps the exporter alive and its memory where it is, and is released when dropped.
 pub struct Export {

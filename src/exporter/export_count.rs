@@ -347,10 +347,10 @@ fn stop(message: fmt::Arguments<'_>) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::thread;
 
+    use super::super::last_words;
     use super::*;
 
     const ROUNDS: usize = if cfg!(miri) { 50 } else { 5_000 };
@@ -495,26 +495,14 @@ mod tests {
         }
     }
 
-    /// Runs the named test of this module in a child process that is asked to commit the crime.
     fn last_words_of(test: &str) -> String {
-        let (_, module) = module_path!().split_once("::").unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args([&format!("{module}::{test}"), "--exact", "--nocapture"])
-            .env("BUFLOCK_TEST_CHILD", "1")
-            .output()
-            .unwrap();
-        assert!(!child.status.success());
-        String::from_utf8(child.stderr).unwrap()
-    }
-
-    fn is_child() -> bool {
-        std::env::var_os("BUFLOCK_TEST_CHILD").is_some()
+        last_words::of(module_path!(), test)
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "starts a process")]
     fn releasing_too_often_stops_the_process_and_names_the_exporter() {
-        if is_child() {
+        if last_words::are_due() {
             ExportCount::new().release("bytearray");
         }
         let words = last_words_of("releasing_too_often_stops_the_process_and_names_the_exporter");
@@ -524,7 +512,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "starts a process")]
     fn dying_with_exports_stops_the_process_and_names_the_exporter() {
-        if is_child() {
+        if last_words::are_due() {
             let array = super::super::ByteArray::new(vec![1]);
             let _ = array.acquire_raw();
             drop(array);
@@ -538,7 +526,7 @@ mod tests {
     fn a_count_past_half_its_range_stops_the_process() {
         let count = ExportCount::new();
         count.word.store(TOO_MANY, Ordering::Relaxed);
-        if is_child() {
+        if last_words::are_due() {
             count.acquire().unwrap();
         }
         let words = last_words_of("a_count_past_half_its_range_stops_the_process");

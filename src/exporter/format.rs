@@ -1,4 +1,5 @@
-//! What one item of a view is: the native single-character formats that `memoryview` can cast to and index.
+//! What one item of a view is: the native single-character formats that `memoryview` can cast to and index, and the
+//! characters of `array`, which it can only carry.
 //!
 //! The source is `get_native_fmtchar` in CPython's `Objects/memoryobject.c`: one code, with or without a
 //! leading `@`, in the sizes of the C compiler. Whether the `@` was written is kept, because
@@ -7,7 +8,7 @@
 use std::ffi::{c_int, c_long, c_longlong, c_short, c_void};
 use std::fmt;
 
-/// A native format: a code, written with `@` or without.
+/// A format: a code, written with `@` or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Format {
     /// Written `@B` rather than `B`: the same items under another name.
@@ -33,7 +34,7 @@ impl Format {
         };
         let mut chars = code.chars();
         let code = Code::from_char(chars.next()?)?;
-        chars.next().is_none().then_some(Self { at, code })
+        (code.is_native() && chars.next().is_none()).then_some(Self { at, code })
     }
 
     /// Bytes per item.
@@ -103,9 +104,15 @@ codes! {
     Double 'd' size_of::<f64>(), "`d`: `double`.";
     Bool '?' size_of::<bool>(), "`?`: `_Bool`.";
     Pointer 'P' size_of::<*const c_void>(), "`P`: `void *`.";
+    Wide 'w' size_of::<u32>(), "`w`: a character of `array`, which `memoryview` neither casts nor indexes.";
 }
 
 impl Code {
+    /// Can `memoryview` cast to it and index it?
+    pub const fn is_native(self) -> bool {
+        !matches!(self, Self::Wide)
+    }
+
     /// One of `c`, `b`, `B`: every cast needs such a code on one side.
     pub const fn is_byte(self) -> bool {
         matches!(self, Self::Char | Self::SignedChar | Self::UnsignedChar)
@@ -127,14 +134,15 @@ mod tests {
         for code in Code::ALL {
             for at in [false, true] {
                 let format = Format { at, code };
-                assert_eq!(Format::parse(&format.to_string()), Some(format));
+                let native = code.is_native().then_some(format);
+                assert_eq!(Format::parse(&format.to_string()), native);
             }
         }
     }
 
     #[test]
     fn only_one_native_code_is_a_format() {
-        for text in ["", "@", "@@B", "BB", "<B", "=i", "B ", "2B", "x", "s", "é"] {
+        for text in ["", "@", "@@B", "BB", "<B", "=i", "B ", "2B", "x", "s", "w", "é"] {
             assert_eq!(Format::parse(text), None, "{text:?}");
         }
     }

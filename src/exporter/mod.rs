@@ -28,6 +28,7 @@
 //! | --- | --- | --- |
 //! | [`Bytes`] | `bytes` | immutable, never moves |
 //! | [`ByteArray`] | `bytearray` | writable, moves on resize |
+//! | [`Array`] | `array.array` | writable, moves on resize, in whole items |
 //! | [`View`] | `memoryview` | another exporter's, held through one shared managed buffer |
 //!
 //! Each has two faces. `acquire_raw` and `release_raw` are what a C type fills its slots with: nothing ties one to
@@ -38,22 +39,31 @@
 
 use std::fmt;
 
+mod array;
 mod byte_array;
 mod bytes;
 mod export;
 mod export_count;
 mod format;
+#[cfg(test)]
+mod last_words;
 mod layout;
+mod locked;
 pub mod planted;
 mod storage;
 mod view;
 
+pub use array::{Array, Items, TypeCode};
 pub use byte_array::ByteArray;
 pub use bytes::Bytes;
 pub use export::{Export, Provider, RawExport};
 pub use export_count::{ExportCount, Locked, Remaining};
 pub use format::{Code, Format};
 pub use layout::{Dims, Layout, MAX_NDIM, Offsets};
+pub use locked::{
+    Access, AcquireRead, AcquireWrite, Exposed, LockError, LockedBuffer, LockedProcs, Object, Release,
+    acquire_locked_read, acquire_locked_write, raise, release_locked, take_error,
+};
 pub use planted::{Fault, plant, planted};
 pub use storage::Operation;
 pub use view::View;
@@ -121,6 +131,7 @@ mod tests {
         fn crosses<T: Send + Sync>() {}
         crosses::<Bytes>();
         crosses::<ByteArray>();
+        crosses::<Array>();
         crosses::<View>();
         crosses::<Export>();
         crosses::<Provider>();

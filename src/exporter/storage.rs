@@ -386,6 +386,11 @@ impl<M: Block> Operation<'_, M> {
     }
 
     #[inline]
+    pub(super) fn block(&self) -> &M {
+        &self.memory().block
+    }
+
+    #[inline]
     fn memory(&self) -> &Memory<M> {
         // SAFETY: `memory` changes only through the unique reference of `exclusive`, which borrows its operation, and
         // this operation is the only one as long as it holds the lock.

@@ -109,7 +109,7 @@ fn gather(layout: &Layout, read: impl Fn(isize, &mut [u8])) -> Buffer {
 fn unhashable(provider: &Provider) -> Option<ErrorClass> {
     match provider {
         Provider::Bytes(_) => None,
-        Provider::ByteArray(_) => Some(ErrorClass::TypeError),
+        Provider::ByteArray(_) | Provider::Array(_) => Some(ErrorClass::TypeError),
         Provider::View(view) => match (view.layout(), view.provider()) {
             (Ok(layout), Ok(provider)) => unhashable_view(layout, unhashable(&provider)),
             _ => Some(ErrorClass::ValueError),
@@ -275,6 +275,7 @@ impl Heap for Native {
                 );
                 Owner::Object { slot, unhashable: Some(ErrorClass::TypeError) }
             }
+            Provider::Array(_) => unreachable!("no slot holds an array yet"),
             Provider::View(view) => {
                 let slot = Slot::all(SlotKind::View)
                     .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
-use super::{Array, ByteArray, Bytes, Layout, Released, View};
+use super::{Array, ByteArray, Bytes, Layout, Mmap, NotExported, Text, View};
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// What an exporter gives out: one block of memory, valid until the export is released (G4, L1).
@@ -81,6 +81,10 @@ pub enum Provider {
     ByteArray(ByteArray),
     /// Resizable items.
     Array(Array),
+    /// Pages of the system.
+    Mmap(Mmap),
+    /// Immutable characters, which are locked and not exported.
+    Text(Text),
     /// A memoryview.
     View(View),
 }
@@ -92,6 +96,8 @@ impl Provider {
             Self::Bytes(_) => Bytes::NAME,
             Self::ByteArray(_) => ByteArray::NAME,
             Self::Array(_) => Array::NAME,
+            Self::Mmap(_) => Mmap::NAME,
+            Self::Text(_) => Text::NAME,
             Self::View(_) => View::NAME,
         }
     }
@@ -99,13 +105,15 @@ impl Provider {
     /// Acquires an export of it.
     ///
     /// # Errors
-    /// If it is a view that has been released.
-    pub fn export(&self) -> Result<Export, Released> {
+    /// If it is a view that has been released, a map that has been closed, or text.
+    pub fn export(&self) -> Result<Export, NotExported> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.export()),
             Self::ByteArray(array) => Ok(array.export()),
             Self::Array(array) => Ok(array.export()),
-            Self::View(view) => view.export(),
+            Self::Mmap(map) => Ok(map.export()?),
+            Self::Text(_) => Err(NotExported::NoBuffer),
+            Self::View(view) => Ok(view.export()?),
         }
     }
 
@@ -115,6 +123,8 @@ impl Provider {
             Self::Bytes(bytes) => bytes.exports(),
             Self::ByteArray(array) => array.exports(),
             Self::Array(array) => array.exports(),
+            Self::Mmap(map) => map.exports(),
+            Self::Text(text) => text.exports(),
             Self::View(view) => view.exports(),
         }
     }
@@ -125,6 +135,8 @@ impl Provider {
             (Self::Bytes(a), Self::Bytes(b)) => a.same(b),
             (Self::ByteArray(a), Self::ByteArray(b)) => a.same(b),
             (Self::Array(a), Self::Array(b)) => a.same(b),
+            (Self::Mmap(a), Self::Mmap(b)) => a.same(b),
+            (Self::Text(a), Self::Text(b)) => a.same(b),
             (Self::View(a), Self::View(b)) => a.same(b),
             _ => false,
         }
@@ -136,6 +148,8 @@ impl Provider {
             Self::Bytes(bytes) => bytes.is_stained(),
             Self::ByteArray(array) => array.is_stained(),
             Self::Array(array) => array.is_stained(),
+            Self::Mmap(map) => map.is_stained(),
+            Self::Text(text) => text.is_stained(),
             Self::View(view) => view.is_stained(),
         }
     }
@@ -149,6 +163,8 @@ impl Provider {
                 Self::Bytes(bytes) => bytes.release_raw(),
                 Self::ByteArray(array) => array.release_raw(),
                 Self::Array(array) => array.release_raw(),
+                Self::Mmap(map) => map.release_raw(),
+                Self::Text(text) => text.release_raw(),
                 Self::View(view) => view.release_raw(),
             }
         }
@@ -166,7 +182,7 @@ macro_rules! providers {
     };
 }
 
-providers! { Bytes ByteArray Array View }
+providers! { Bytes ByteArray Array Mmap Text View }
 
 /// One outstanding export. It keeps the exporter alive and its memory where it is, and is released when dropped.
 pub struct Export {

@@ -29,6 +29,8 @@
 //! | [`Bytes`] | `bytes` | immutable, never moves |
 //! | [`ByteArray`] | `bytearray` | writable, moves on resize |
 //! | [`Array`] | `array.array` | writable, moves on resize, in whole items |
+//! | [`Mmap`] | `mmap.mmap` | a file's or the system's, can be closed |
+//! | [`Text`] | `str` | immutable, never moves; locked only |
 //! | [`View`] | `memoryview` | another exporter's, held through one shared managed buffer |
 //!
 //! Each has two faces. `acquire_raw` and `release_raw` are what a C type fills its slots with: nothing ties one to
@@ -49,8 +51,10 @@ mod format;
 mod last_words;
 mod layout;
 mod locked;
+mod mmap;
 pub mod planted;
 mod storage;
+mod text;
 mod view;
 
 pub use array::{Array, Items, TypeCode};
@@ -64,8 +68,10 @@ pub use locked::{
     Access, AcquireRead, AcquireWrite, Exposed, LockError, LockedBuffer, LockedProcs, Object, Release,
     acquire_locked_read, acquire_locked_write, raise, release_locked, take_error,
 };
+pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
 pub use storage::Operation;
+pub use text::Text;
 pub use view::View;
 
 /// Refused, because the object has this many exports: `BufferError` in Python.
@@ -92,6 +98,41 @@ impl fmt::Display for Released {
 }
 
 impl std::error::Error for Released {}
+
+/// No export was given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotExported {
+    /// The view has been released: `ValueError` in Python.
+    Released,
+    /// The map has been closed: `ValueError` in Python.
+    Closed,
+    /// Objects of this type have locks only: `TypeError` in Python.
+    NoBuffer,
+}
+
+impl fmt::Display for NotExported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Released => Released.fmt(f),
+            Self::Closed => Closed.fmt(f),
+            Self::NoBuffer => f.write_str("objects of this type have no buffer"),
+        }
+    }
+}
+
+impl std::error::Error for NotExported {}
+
+impl From<Released> for NotExported {
+    fn from(Released: Released) -> Self {
+        Self::Released
+    }
+}
+
+impl From<Closed> for NotExported {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
 
 /// What happens to a request to close an object that has exports, which PEP 298 leaves open (S4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -132,6 +173,10 @@ mod tests {
         crosses::<Bytes>();
         crosses::<ByteArray>();
         crosses::<Array>();
+        crosses::<Mmap>();
+        crosses::<Text>();
+        crosses::<LockedBuffer>();
+        crosses::<Exposed>();
         crosses::<View>();
         crosses::<Export>();
         crosses::<Provider>();

@@ -5,7 +5,7 @@ use super::heap::{
 };
 use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, meaning, occupied};
 use crate::exporter::{
-    ByteArray, Bytes, Export, Exported, Format, Layout, Operation, Provider, Released, View,
+    ByteArray, Bytes, Export, Exported, Format, Layout, NotExported, Operation, Provider, Released, View,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -76,7 +76,10 @@ impl Native {
                 SlotKind::View => self.viewed(slot).export(),
                 SlotKind::Export => {
                     match self.exports[slot.at()].as_ref().expect("only filled slots are asked") {
-                        Some(export) => export.provider().export(),
+                        Some(export) => export.provider().export().map_err(|error| match error {
+                            NotExported::Released => Released,
+                            other => unreachable!("no slot holds what answers that {other}"),
+                        }),
                         None => Err(Released),
                     }
                 }
@@ -110,6 +113,7 @@ fn unhashable(provider: &Provider) -> Option<ErrorClass> {
     match provider {
         Provider::Bytes(_) => None,
         Provider::ByteArray(_) | Provider::Array(_) => Some(ErrorClass::TypeError),
+        Provider::Mmap(_) | Provider::Text(_) => None,
         Provider::View(view) => match (view.layout(), view.provider()) {
             (Ok(layout), Ok(provider)) => unhashable_view(layout, unhashable(&provider)),
             _ => Some(ErrorClass::ValueError),
@@ -275,7 +279,9 @@ impl Heap for Native {
                 );
                 Owner::Object { slot, unhashable: Some(ErrorClass::TypeError) }
             }
-            Provider::Array(_) => unreachable!("no slot holds an array yet"),
+            Provider::Array(_) | Provider::Mmap(_) | Provider::Text(_) => {
+                unreachable!("no slot holds one of these yet")
+            }
             Provider::View(view) => {
                 let slot = Slot::all(SlotKind::View)
                     .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));

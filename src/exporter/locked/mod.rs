@@ -24,7 +24,7 @@
 
 use std::fmt;
 
-use super::{Export, Layout, Provider, RawExport};
+use super::{Closed, Export, Layout, Provider, RawExport};
 
 mod procs;
 #[cfg(test)]
@@ -98,6 +98,11 @@ impl Provider {
             Self::Bytes(bytes) => Ok(bytes.acquire_raw()),
             Self::ByteArray(array) => Ok(array.acquire_raw()),
             Self::Array(array) => Ok(array.acquire_raw()),
+            Self::Text(text) => Ok(text.acquire_raw()),
+            Self::Mmap(map) if access == Access::Write && map.mapping().readonly => {
+                Err(if map.is_closed() { LockError::Closed } else { LockError::ReadOnly })
+            }
+            Self::Mmap(map) => map.acquire_raw().map_err(|Closed| LockError::Closed),
             Self::View(_) => Err(LockError::Absent(access)),
         }
     }

@@ -68,8 +68,8 @@ impl Provider {
     /// The locked buffer interface of its type (L8). A memoryview has none: its memory is another object's.
     pub fn locked_procs(&self) -> Option<&'static LockedProcs> {
         match self {
-            Self::Bytes(_) => Some(&LockedProcs::IMMUTABLE),
-            Self::ByteArray(_) | Self::Array(_) => Some(&LockedProcs::WRITABLE),
+            Self::Bytes(_) | Self::Text(_) => Some(&LockedProcs::IMMUTABLE),
+            Self::ByteArray(_) | Self::Array(_) | Self::Mmap(_) => Some(&LockedProcs::WRITABLE),
             Self::View(_) => None,
         }
     }

@@ -330,7 +330,7 @@ mod tests {
             let layout = export.layout();
             assert_eq!((layout.format, layout.itemsize()), (Format::new(code.code()), code.itemsize()));
             assert_eq!((layout.items() * code.itemsize(), layout.nbytes()), (24, 24));
-            assert_eq!(layout.strides.as_slice(), [code.itemsize() as isize]);
+            assert_eq!(*layout.strides, [code.itemsize() as isize]);
             assert!(!layout.readonly && layout.is_c_contiguous());
             assert_eq!(export.address() % 8, 0);
             let wide = matches!(code.letter(), 'u' | 'w');

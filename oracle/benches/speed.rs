@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use buflock::check::Check;
+use buflock::exporter::ByteArray;
 use buflock::program::generate::{self, Shape};
 use buflock::program::{Arg, Int, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock_oracle::{Interpreter, SUBJECTS, attached, check, interpreter};
@@ -56,6 +57,7 @@ fn main() {
             "  generation: {:.0} ns a step",
             generated.elapsed().as_secs_f64() * 1e9 / (PROGRAMS * 24) as f64
         );
+        acquire_and_release();
         hand_overs(&interpreter);
     });
 }
@@ -310,6 +312,54 @@ impl RawLoop {
             }
         }
     }
+}
+
+/// What one export costs from acquire to release, next to the cheapest thing that counts references, and to what
+/// CPython does for the same.
+fn acquire_and_release() {
+    const TIMES: u32 = 200_000;
+    let nanoseconds = |act: &mut dyn FnMut()| {
+        let start = Instant::now();
+        (0..TIMES).for_each(|_| act());
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES)
+    };
+    let array = ByteArray::new(vec![0; 64]);
+    let counted = Arc::new(0u8);
+    let release = RawLoop::new().names[Op::Release as usize];
+    // SAFETY: this thread is attached.
+    let exporter = unsafe { ffi::PyByteArray_FromStringAndSize(c"0123456789".as_ptr(), 10) };
+    let mut ratios = [const { Vec::new() }; 4];
+    for _ in 0..ROUNDS {
+        let clone = nanoseconds(&mut || drop(black_box(Arc::clone(black_box(&counted)))));
+        let raw = nanoseconds(&mut || {
+            black_box(black_box(&array).acquire_raw());
+            // SAFETY: this is the export that was acquired in the line before.
+            unsafe { array.release_raw() };
+        });
+        let export = nanoseconds(&mut || drop(black_box(black_box(&array).export())));
+        let python = nanoseconds(&mut || {
+            // SAFETY: this thread is attached, and all three are live objects.
+            unsafe {
+                let view = ffi::PyMemoryView_FromObject(exporter);
+                ffi::Py_DECREF(ffi::PyObject_VectorcallMethod(release, &raw const view, 1, ptr::null_mut()));
+                ffi::Py_DECREF(view);
+            }
+        });
+        for (ratios, ratio) in
+            ratios.iter_mut().zip([raw / clone, export / clone, raw / python, export / python])
+        {
+            ratios.push(ratio);
+        }
+    }
+    // SAFETY: this thread is attached, and the reference was made above.
+    unsafe { ffi::Py_DECREF(exporter) };
+    let [raw, export, raw_python, export_python] = ratios.map(median);
+    println!(
+        "acquire and release / Arc clone and drop: {raw:.2} (as a value that releases itself: {export:.2})"
+    );
+    println!(
+        "acquire and release / memoryview(b).release(): {raw_python:.2} (as a value: {export_python:.2})"
+    );
 }
 
 /// The cost of a hand-over, in the schedule and between two threads that do nothing else.

@@ -7,6 +7,7 @@ pub mod cpython;
 pub mod fuzz;
 pub mod interpreter;
 pub mod progress;
+pub mod pynative;
 mod raw_buffer;
 
 use std::sync::{Arc, OnceLock};

@@ -5,6 +5,8 @@
 //! function takes the token `Python<'_>`, which proves that the thread is attached, and owned
 //! references (`Py<PyAny>`), which prove that the objects live: that is what makes them safe.
 
+pub mod lend;
+
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
 use std::marker::PhantomData;

@@ -70,7 +70,7 @@ pub use locked::{
 };
 pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
-pub use storage::Operation;
+pub use storage::{Block, Operation};
 pub use text::Text;
 pub use view::View;
 

@@ -1,0 +1,265 @@
+//! What `ByteArray` and `Array` have in common: items that are read, written, inserted and removed.
+//!
+//! No Python code runs while an operation holds its object: a `__index__` that came back to the same object would wait
+//! for itself for ever. So arguments are converted first, against the length at that moment, and the operation does
+//! nothing if the length is another one when it begins: then they are converted again.
+
+use buflock::exporter::{Block, Exported, Operation};
+use pyo3::exceptions::{PyBufferError, PyIndexError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PySlice};
+
+/// Resizable items.
+pub trait Sequence {
+    /// Where they are.
+    type Memory: Block;
+    /// Bytes per item.
+    fn itemsize(&self) -> usize;
+    /// Runs one operation.
+    fn operate<R>(&self, f: impl FnOnce(&mut Operation<'_, Self::Memory>) -> R) -> R;
+    /// Replaces `removed` bytes from `at` on, unless exports exist.
+    fn splice(
+        operation: &mut Operation<'_, Self::Memory>,
+        at: usize,
+        removed: usize,
+        bytes: &[u8],
+    ) -> Result<(), Exported>;
+    /// The bytes of an item.
+    fn encode(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>>;
+    /// The item of some bytes.
+    fn decode(&self, py: Python<'_>, item: &[u8]) -> PyResult<Py<PyAny>>;
+    /// The bytes of all items that are assigned to a slice.
+    fn encode_all(&self, values: &Bound<'_, PyAny>) -> PyResult<Vec<u8>>;
+}
+
+/// The error of a resize while exports exist (S1), in CPython's words.
+pub fn exported(_: Exported) -> PyErr {
+    PyBufferError::new_err("Existing exports of data: object cannot be re-sized")
+}
+
+/// Items that a key names, in order.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    start: usize,
+    step: isize,
+    count: usize,
+}
+
+impl Places {
+    fn nth(self, i: usize) -> usize {
+        self.start.wrapping_add_signed(self.step.wrapping_mul(i as isize))
+    }
+
+    fn all(self) -> impl Iterator<Item = usize> {
+        (0..self.count).map(move |i| self.nth(i))
+    }
+}
+
+enum Key {
+    Item(usize),
+    Slice(Places),
+}
+
+fn resolve(key: &Bound<'_, PyAny>, length: usize) -> PyResult<Key> {
+    if let Ok(slice) = key.cast::<PySlice>() {
+        let indices = slice.indices(length as isize)?;
+        let count = indices.slicelength;
+        // A slice without items begins where items would be inserted.
+        let start = indices.start.max(0) as usize;
+        return Ok(Key::Slice(Places { start, step: indices.step, count }));
+    }
+    place(index(key)?, length).map(Key::Item)
+}
+
+/// An index, as `operator.index` has it.
+fn index(key: &Bound<'_, PyAny>) -> PyResult<isize> {
+    key.extract::<isize>().map_err(|error| {
+        let py = key.py();
+        if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(py) {
+            return PyIndexError::new_err("cannot fit the index into an index-sized integer");
+        }
+        error
+    })
+}
+
+fn place(index: isize, length: usize) -> PyResult<usize> {
+    let place = if index < 0 { index + length as isize } else { index };
+    usize::try_from(place)
+        .ok()
+        .filter(|&place| place < length)
+        .ok_or_else(|| PyIndexError::new_err("index out of range"))
+}
+
+/// The number of items.
+pub fn length<S: Sequence>(own: &S) -> usize {
+    own.operate(|operation| operation.len()) / own.itemsize()
+}
+
+/// All the bytes.
+pub fn contents<S: Sequence>(own: &S) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    own.operate(|operation| operation.copy_to(&mut bytes));
+    bytes
+}
+
+/// Resolves a key and runs `f` on an object of the length that it was resolved for.
+fn with_key<S: Sequence, R>(
+    own: &S,
+    key: &Bound<'_, PyAny>,
+    mut f: impl FnMut(&mut Operation<'_, S::Memory>, &Key) -> PyResult<R>,
+) -> PyResult<R> {
+    loop {
+        let length = length(own);
+        let key = resolve(key, length)?;
+        let size = own.itemsize();
+        let done = own.operate(|operation| (operation.len() == length * size).then(|| f(operation, &key)));
+        if let Some(done) = done {
+            return done;
+        }
+    }
+}
+
+fn read<M: Block>(operation: &Operation<'_, M>, size: usize, place: usize, out: &mut Vec<u8>) {
+    let before = out.len();
+    out.resize(before + size, 0);
+    operation.read(place * size, 1, &mut out[before..]).expect("the place was found to exist");
+}
+
+/// The bytes of the items that a key names, and whether it is a slice.
+pub fn get<S: Sequence>(own: &S, key: &Bound<'_, PyAny>) -> PyResult<(Vec<u8>, bool)> {
+    let size = own.itemsize();
+    with_key(own, key, |operation, key| {
+        let mut bytes = Vec::new();
+        match key {
+            Key::Item(place) => read(operation, size, *place, &mut bytes),
+            Key::Slice(places) => places.all().for_each(|place| read(operation, size, place, &mut bytes)),
+        }
+        Ok((bytes, matches!(key, Key::Slice(_))))
+    })
+}
+
+/// `object[key] = value`
+pub fn set<S: Sequence>(own: &S, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let size = own.itemsize();
+    let bytes = if key.is_instance_of::<PySlice>() { own.encode_all(value)? } else { own.encode(value)? };
+    with_key(own, key, |operation, key| match *key {
+        Key::Item(place) => {
+            operation.write(place * size, 1, &bytes).expect("the place was found to exist");
+            Ok(())
+        }
+        Key::Slice(places) if bytes.len() == places.count * size => {
+            for (place, item) in places.all().zip(bytes.chunks_exact(size)) {
+                operation.write(place * size, 1, item).expect("the place was found to exist");
+            }
+            Ok(())
+        }
+        Key::Slice(Places { start, step: 1, count }) => {
+            S::splice(operation, start * size, count * size, &bytes).map_err(exported)
+        }
+        Key::Slice(places) => Err(PyValueError::new_err(format!(
+            "attempt to assign {} items to an extended slice of {}",
+            bytes.len() / size,
+            places.count
+        ))),
+    })
+}
+
+/// `del object[key]`
+pub fn delete<S: Sequence>(own: &S, key: &Bound<'_, PyAny>) -> PyResult<()> {
+    let size = own.itemsize();
+    with_key(own, key, |operation, key| {
+        let places = match *key {
+            Key::Item(place) => Places { start: place, step: 1, count: 1 },
+            Key::Slice(places) => places,
+        };
+        if places.count == 0 {
+            return Ok(());
+        }
+        if places.step == 1 {
+            return S::splice(operation, places.start * size, places.count * size, &[]).map_err(exported);
+        }
+        let mut gone = vec![false; operation.len() / size];
+        places.all().for_each(|place| gone[place] = true);
+        let mut left = Vec::new();
+        let kept = gone.iter().enumerate().filter(|(_, gone)| !**gone);
+        kept.for_each(|(place, _)| read(operation, size, place, &mut left));
+        S::splice(operation, 0, operation.len(), &left).map_err(exported)
+    })
+}
+
+/// `object.append(value)` and `object.extend(values)`, of what is encoded.
+pub fn append<S: Sequence>(own: &S, bytes: &[u8]) -> PyResult<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    own.operate(|operation| S::splice(operation, operation.len(), 0, bytes)).map_err(exported)
+}
+
+/// `object.insert(index, value)`
+pub fn insert<S: Sequence>(own: &S, at: isize, item: &[u8]) -> PyResult<()> {
+    own.operate(|operation| {
+        let length = (operation.len() / item.len()) as isize;
+        let at = if at < 0 { (at + length).max(0) } else { at.min(length) };
+        S::splice(operation, at as usize * item.len(), 0, item)
+    })
+    .map_err(exported)
+}
+
+/// `object.pop(index)`: the bytes of the item.
+pub fn pop<S: Sequence>(own: &S, at: isize) -> PyResult<Vec<u8>> {
+    let size = own.itemsize();
+    own.operate(|operation| {
+        let length = operation.len() / size;
+        if length == 0 {
+            return Err(PyIndexError::new_err("pop from an empty object"));
+        }
+        let at = place(at, length)?;
+        let mut item = Vec::new();
+        read(operation, size, at, &mut item);
+        S::splice(operation, at * size, size, &[]).map_err(exported)?;
+        Ok(item)
+    })
+}
+
+/// `object.remove(value)`, of what is encoded.
+pub fn remove<S: Sequence>(own: &S, item: &[u8]) -> PyResult<()> {
+    own.operate(|operation| {
+        let mut own = Vec::new();
+        let found = (0..operation.len() / item.len()).find(|&place| {
+            own.clear();
+            read(operation, item.len(), place, &mut own);
+            own == item
+        });
+        let place = found.ok_or_else(|| PyValueError::new_err("there is no such item"))?;
+        S::splice(operation, place * item.len(), item.len(), &[]).map_err(exported)
+    })
+}
+
+/// `object.reverse()`: it moves nothing, so exports do not hinder it.
+pub fn reverse<S: Sequence>(own: &S) {
+    let size = own.itemsize();
+    own.operate(|operation| {
+        let (mut one, mut other) = (vec![0; size], vec![0; size]);
+        let length = operation.len() / size;
+        for low in 0..length / 2 {
+            let (low, high) = (low * size, (length - 1 - low) * size);
+            let both = operation.read(low, 1, &mut one).and(operation.read(high, 1, &mut other));
+            let both = both.and(operation.write(low, 1, &other)).and(operation.write(high, 1, &one));
+            both.expect("both places are within the length");
+        }
+    });
+}
+
+/// `list(object)`
+pub fn list<S: Sequence>(own: &S, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+    contents(own).chunks_exact(own.itemsize()).map(|item| own.decode(py, item)).collect()
+}
+
+/// The bytes of anything that `bytes()` takes, but for a number.
+pub fn bytes_of(source: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if source.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err("an int has neither a buffer nor items"));
+    }
+    let bytes = source.py().get_type::<PyBytes>().call1((source,))?;
+    Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+}

@@ -38,6 +38,7 @@ pub use operation::Operation;
 /// `base` gives the first of `len` bytes that are valid for reads, and for writes unless the block is `readonly`,
 /// until the block is dropped or a unique reference to it is used for anything but `base`; to move the block itself
 /// leaves them in place. `base` and `len` do not panic.
+#[expect(clippy::len_without_is_empty, reason = "a block is asked for its length alone")]
 pub unsafe trait Block: Send + Sync {
     /// What Python calls the type of object that owns such a block; messages use it.
     const NAME: &'static str;

@@ -8,11 +8,14 @@
 use std::ffi::{c_int, c_long, c_longlong, c_short, c_void};
 use std::fmt;
 
-/// A format: a code, written with `@` or without.
+/// A format: a code, and what is written before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Format {
     /// Written `@B` rather than `B`: the same items under another name.
     pub at: bool,
+    /// The byte order, if the format names one. Then a memoryview can only carry the items, as CPython's does;
+    /// [`Format::reorder`] reads them.
+    pub order: Option<ByteOrder>,
     /// What an item is.
     pub code: Code,
 }
@@ -23,7 +26,7 @@ impl Format {
 
     /// The code, written without `@`.
     pub const fn new(code: Code) -> Self {
-        Self { at: false, code }
+        Self { at: false, order: None, code }
     }
 
     /// Reads `B` or `@B`. Anything else is not a native single-character format.
@@ -34,13 +37,71 @@ impl Format {
         };
         let mut chars = code.chars();
         let code = Code::from_char(chars.next()?)?;
-        (code.is_native() && chars.next().is_none()).then_some(Self { at, code })
+        (code.is_native() && chars.next().is_none()).then_some(Self { at, order: None, code })
     }
 
     /// Bytes per item.
     #[inline]
     pub const fn itemsize(self) -> usize {
-        self.code.size()
+        match (self.order, self.code.standard_size()) {
+            (Some(_), Some(size)) => size,
+            _ => self.code.size(),
+        }
+    }
+
+    /// Items of as many bytes in the byte order that is given. `None` if no format that names a byte order has such.
+    pub fn in_order(self, order: ByteOrder) -> Option<Self> {
+        let size = self.itemsize();
+        let same_kind = [self.code, self.code.widest()];
+        let code = same_kind.into_iter().find(|code| code.standard_size() == Some(size))?;
+        Some(Self { at: false, order: Some(order), code })
+    }
+
+    /// Does a memoryview index items of this format, and can a cast lead to it?
+    #[inline]
+    pub const fn is_native(self) -> bool {
+        self.order.is_none() && self.code.is_native()
+    }
+
+    /// Is it a native format of bytes? Every cast needs one on one side.
+    #[inline]
+    pub const fn is_byte(self) -> bool {
+        self.order.is_none() && self.code.is_byte()
+    }
+
+    /// Brings the bytes of items from the order of this format into that of the machine, or back.
+    ///
+    /// # Panics
+    /// If `items` are not whole items.
+    #[inline]
+    pub fn reorder(self, items: &mut [u8]) {
+        assert!(items.len().is_multiple_of(self.itemsize()), "items stay whole");
+        if self.order.is_some_and(|order| order != ByteOrder::NATIVE) {
+            items.chunks_exact_mut(self.itemsize()).for_each(<[u8]>::reverse);
+        }
+    }
+}
+
+/// A byte order that a format names. With it go the standard sizes of `struct`, which no compiler chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ByteOrder {
+    /// `<`: the least significant byte first.
+    Little,
+    /// `>`: the most significant byte first.
+    Big,
+}
+
+impl ByteOrder {
+    /// That of this machine.
+    pub const NATIVE: Self = if cfg!(target_endian = "little") { Self::Little } else { Self::Big };
+
+    /// The other one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Little => Self::Big,
+            Self::Big => Self::Little,
+        }
     }
 }
 
@@ -48,6 +109,11 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.at {
             f.write_str("@")?;
+        }
+        match self.order {
+            None => {}
+            Some(ByteOrder::Little) => f.write_str("<")?,
+            Some(ByteOrder::Big) => f.write_str(">")?,
         }
         fmt::Display::fmt(&self.code, f)
     }
@@ -113,6 +179,32 @@ impl Code {
         !matches!(self, Self::Wide)
     }
 
+    /// Bytes per item in a format that names the byte order; `None` if no such format has this code.
+    pub const fn standard_size(self) -> Option<usize> {
+        match self {
+            Self::Char | Self::SignedChar | Self::UnsignedChar | Self::Bool => Some(1),
+            Self::Short | Self::UnsignedShort | Self::Half => Some(2),
+            Self::Int | Self::UnsignedInt | Self::Long | Self::UnsignedLong | Self::Float | Self::Wide => {
+                Some(4)
+            }
+            Self::LongLong | Self::UnsignedLongLong | Self::Double => Some(8),
+            Self::Ssize | Self::Size | Self::Pointer => None,
+        }
+    }
+
+    /// The widest integer that is signed if this one is; what is no integer is its own widest.
+    const fn widest(self) -> Self {
+        match self {
+            Self::SignedChar | Self::Short | Self::Int | Self::Long | Self::Ssize => Self::LongLong,
+            Self::UnsignedChar
+            | Self::UnsignedShort
+            | Self::UnsignedInt
+            | Self::UnsignedLong
+            | Self::Size => Self::UnsignedLongLong,
+            other => other,
+        }
+    }
+
     /// One of `c`, `b`, `B`: every cast needs such a code on one side.
     pub const fn is_byte(self) -> bool {
         matches!(self, Self::Char | Self::SignedChar | Self::UnsignedChar)
@@ -133,7 +225,7 @@ mod tests {
     fn a_format_reads_back_as_it_was_written() {
         for code in Code::ALL {
             for at in [false, true] {
-                let format = Format { at, code };
+                let format = Format { at, ..Format::new(code) };
                 let native = code.is_native().then_some(format);
                 assert_eq!(Format::parse(&format.to_string()), native);
             }
@@ -145,6 +237,34 @@ mod tests {
         for text in ["", "@", "@@B", "BB", "<B", "=i", "B ", "2B", "x", "s", "w", "é"] {
             assert_eq!(Format::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_format_that_names_a_byte_order_has_items_of_the_same_size() {
+        let big = |code| Format::new(code).in_order(ByteOrder::Big).map(|format| format.to_string());
+        assert_eq!(big(Code::Int).as_deref(), Some(">i"));
+        assert_eq!(big(Code::Long).as_deref(), Some(if size_of::<c_long>() == 8 { ">q" } else { ">l" }));
+        assert_eq!(big(Code::Double).as_deref(), Some(">d"));
+        assert_eq!(big(Code::Wide).as_deref(), Some(">w"));
+        assert_eq!(big(Code::Pointer), None);
+        for code in Code::ALL {
+            let Some(format) = Format::new(code).in_order(ByteOrder::Little) else { continue };
+            assert_eq!(format.itemsize(), code.size(), "{code}");
+            assert_eq!(format.in_order(ByteOrder::Big).unwrap().itemsize(), code.size());
+            assert!(!format.is_native() && !format.is_byte());
+            assert_eq!(Format::parse(&format.to_string()), None);
+        }
+    }
+
+    #[test]
+    fn items_in_the_other_byte_order_are_turned_round() {
+        let mut items = 0x0102_u16.to_ne_bytes().repeat(2);
+        let format = Format::new(Code::Short);
+        format.reorder(&mut items);
+        format.in_order(ByteOrder::NATIVE).unwrap().reorder(&mut items);
+        assert_eq!(items, 0x0102_u16.to_ne_bytes().repeat(2));
+        format.in_order(ByteOrder::NATIVE.opposite()).unwrap().reorder(&mut items);
+        assert_eq!(items, 0x0201_u16.to_ne_bytes().repeat(2));
     }
 
     #[test]

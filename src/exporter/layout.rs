@@ -2,8 +2,8 @@
 //!
 //! A [`Layout`] is arithmetic: it owns no memory, looks at none and takes no part in any race. So a model, which
 //! has no memory, and an exporter, which has, can share it, and whatever they disagree about is not arithmetic.
-//! It follows CPython's `Objects/memoryobject.c` (`init_slice`, `init_flags`, `init_strides_from_shape`) and
-//! `Objects/abstract.c` (`PyBuffer_IsContiguous`).
+//! It follows CPython's `Objects/memoryobject.c` (`init_slice`, `init_flags`, `init_strides_from_shape`, `memory_cast`,
+//! `ptr_from_tuple`) and `Objects/abstract.c` (`PyBuffer_IsContiguous`, `PyBuffer_ToContiguous`).
 //!
 //! ```text
 //!   block   | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |      memoryview(bytearray(10))[7:0:-3]
@@ -13,55 +13,8 @@
 //! Sums and products wrap. An extreme step (`v[::sys.maxsize]`) makes a stride that no item uses, and CPython
 //! computes it all the same.
 
-use std::fmt;
-use std::ops::{Deref, DerefMut};
-
+use super::dims::{Dims, MAX_NDIM};
 use super::format::Format;
-
-/// The greatest number of dimensions. CPython has 64; what can go wrong with 64 goes wrong with 3.
-pub const MAX_NDIM: usize = 3;
-
-/// One number for each dimension: a shape in items or strides in bytes; used as the slice of them.
-///
-/// Missing dimensions are zero, so that equality compares a few words without a loop or a call: layouts are
-/// compared after every step of a program, for every view.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Dims {
-    dims: [isize; MAX_NDIM],
-    ndim: u8,
-}
-
-impl Dims {
-    /// These, or `None` if they are more than [`MAX_NDIM`].
-    #[inline]
-    pub fn new(dims: &[isize]) -> Option<Self> {
-        let mut own = Self { dims: [0; MAX_NDIM], ndim: dims.len() as u8 };
-        own.dims.get_mut(..dims.len())?.copy_from_slice(dims);
-        Some(own)
-    }
-}
-
-impl Deref for Dims {
-    type Target = [isize];
-
-    #[inline]
-    fn deref(&self) -> &[isize] {
-        &self.dims[..self.ndim.into()]
-    }
-}
-
-impl DerefMut for Dims {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [isize] {
-        &mut self.dims[..self.ndim.into()]
-    }
-}
-
-impl fmt::Debug for Dims {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
 
 /// Format, place and shape of the items of a view.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,7 +39,7 @@ impl Layout {
     #[inline]
     pub fn bytes(len: usize, readonly: bool) -> Self {
         let len = isize::try_from(len).expect("a block of memory is no larger than isize::MAX");
-        Self { offset: 0, format: Format::BYTES, shape: one(len), strides: one(1), readonly }
+        Self { offset: 0, format: Format::BYTES, shape: Dims::one(len), strides: Dims::one(1), readonly }
     }
 
     /// Bytes per item.
@@ -175,13 +128,89 @@ impl Layout {
     #[must_use]
     pub fn recast(&self, format: Format, shape: &[isize]) -> Self {
         let shape = Dims::new(shape).expect("no more than MAX_NDIM dimensions");
-        let mut strides = shape;
-        let mut step = format.itemsize() as isize;
-        for (stride, &dim) in strides.iter_mut().zip(shape.iter()).rev() {
-            *stride = step;
-            step = step.wrapping_mul(dim);
-        }
+        let mut strides = shape.clone();
+        fill(strides.iter_mut().rev(), format);
         Self { offset: self.offset, format, shape, strides, readonly: self.readonly }
+    }
+
+    /// The same with the first index running fastest.
+    ///
+    /// # Panics
+    /// If `shape` has more than [`MAX_NDIM`] dimensions.
+    #[must_use]
+    pub fn recast_fortran(&self, format: Format, shape: &[isize]) -> Self {
+        let mut layout = self.recast(format, shape);
+        layout.strides = layout.shape.clone();
+        fill(layout.strides.iter_mut(), format);
+        layout
+    }
+
+    /// `memoryview.cast`: the same bytes as items of `format`, in one dimension or in the shape that is given.
+    ///
+    /// # Errors
+    /// The checks and their order are CPython's.
+    pub fn cast(&self, format: Format, shape: Option<&[isize]>) -> Result<Self, CastError> {
+        if !self.is_c_contiguous() {
+            return Err(CastError::NotContiguous);
+        }
+        if (shape.is_some() || self.ndim() != 1) && self.shape.contains(&0) {
+            return Err(CastError::NoItems);
+        }
+        if shape.is_some_and(|shape| shape.len() > MAX_NDIM) {
+            return Err(CastError::TooManyDimensions);
+        }
+        if self.ndim() != 1 && shape.is_some_and(|shape| shape.len() != 1) {
+            return Err(CastError::BetweenShapes);
+        }
+        if !format.is_native() {
+            return Err(CastError::Format);
+        }
+        // A format that is not native is none of bytes, and may be left for bytes all the same.
+        if !(self.format.is_byte() || format.is_byte()) {
+            return Err(CastError::BetweenFormats);
+        }
+        let (size, nbytes) = (format.itemsize(), self.nbytes());
+        if !nbytes.is_multiple_of(size) {
+            return Err(CastError::PartOfAnItem);
+        }
+        let Some(shape) = shape else {
+            return Ok(self.recast(format, &[(nbytes / size) as isize]));
+        };
+        let mut length = size as isize;
+        for &dim in shape {
+            if dim <= 0 {
+                return Err(CastError::NotAShape);
+            }
+            length = length.checked_mul(dim).ok_or(CastError::NotAShape)?;
+        }
+        if length as usize != nbytes {
+            return Err(CastError::OtherLength);
+        }
+        Ok(self.recast(format, shape))
+    }
+
+    /// The offset of the item at an index as Python writes it, from the base of the block: one number for each
+    /// dimension, negative ones counted from the end.
+    ///
+    /// # Errors
+    /// If there is no such item. The checks and their order are those of `memory_item_multi`.
+    #[inline]
+    pub fn place(&self, index: &[isize]) -> Result<isize, PlaceError> {
+        if index.len() < self.ndim() {
+            return Err(PlaceError::SubView);
+        }
+        if index.len() > self.ndim() {
+            return Err(PlaceError::TooManyIndices);
+        }
+        let mut offset = self.offset;
+        for (number, (&index, &dim)) in index.iter().zip(self.shape.iter()).enumerate() {
+            let index = if index < 0 { index + dim } else { index };
+            if index < 0 || index >= dim {
+                return Err(PlaceError::OutOfBounds { dimension: number });
+            }
+            offset = offset.wrapping_add(self.strides[number].wrapping_mul(index));
+        }
+        Ok(offset)
     }
 
     /// The offset of the item at a full index, from the base of the block. `None` unless there is one index for
@@ -204,51 +233,119 @@ impl Layout {
     /// The offsets of all the items in C order (the last index runs fastest), from the base of the block.
     #[inline]
     pub fn offsets(&self) -> Offsets {
-        let mut offsets = Offsets {
-            next: self.offset,
-            left: self.items(),
-            index: [0; MAX_NDIM],
-            shape: [1; MAX_NDIM],
-            strides: [0; MAX_NDIM],
+        let index = Dims::zeros(self.ndim());
+        let (shape, strides) = (self.shape.clone(), self.strides.clone());
+        Offsets { next: self.offset, left: self.items(), index, shape, strides }
+    }
+
+    /// The offsets of all the items in the order in which `memoryview.tobytes` has them.
+    pub fn offsets_in(&self, order: ItemOrder) -> Offsets {
+        let mut offsets = self.offsets();
+        let fortran = match order {
+            ItemOrder::C => false,
+            ItemOrder::Fortran => true,
+            ItemOrder::Any => !self.is_c_contiguous() && self.is_f_contiguous(),
         };
-        let outer = MAX_NDIM - self.ndim();
-        offsets.shape[outer..].copy_from_slice(&self.shape);
-        offsets.strides[outer..].copy_from_slice(&self.strides);
+        if fortran {
+            offsets.shape.reverse();
+            offsets.strides.reverse();
+        }
         offsets
     }
 }
 
-/// Dimensions of a one-dimensional layout.
-#[inline]
-fn one(dim: isize) -> Dims {
-    let mut dims = Dims { ndim: 1, ..Dims::default() };
-    dims.dims[0] = dim;
-    dims
+/// The order of items that are copied out: `order` of `memoryview.tobytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ItemOrder {
+    /// The last index runs fastest.
+    C,
+    /// The first index runs fastest.
+    Fortran,
+    /// As they lie in memory if they are contiguous, else as in C.
+    Any,
 }
 
-/// The offsets of the items of a [`Layout`], in C order. Missing dimensions are outer ones of one item.
+/// Why a layout was not cast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum CastError {
+    /// `TypeError` in Python.
+    #[error("casts are restricted to C-contiguous views")]
+    NotContiguous,
+    /// `TypeError` in Python.
+    #[error("a view with zeros in its shape cannot be cast")]
+    NoItems,
+    /// `ValueError` in Python.
+    #[error("there are no more than {MAX_NDIM} dimensions")]
+    TooManyDimensions,
+    /// `TypeError` in Python.
+    #[error("a cast leads from one dimension or to one")]
+    BetweenShapes,
+    /// `ValueError` in Python.
+    #[error("the destination must be a native format")]
+    Format,
+    /// `TypeError` in Python.
+    #[error("a cast leads from bytes or to bytes")]
+    BetweenFormats,
+    /// `TypeError` in Python.
+    #[error("the length is no multiple of the size of an item")]
+    PartOfAnItem,
+    /// `ValueError` in Python.
+    #[error("a shape has numbers above zero, and their product does not overflow")]
+    NotAShape,
+    /// `TypeError` in Python.
+    #[error("the product of the shape times the size of an item is not the length")]
+    OtherLength,
+}
+
+/// Why there is no item at an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum PlaceError {
+    /// Fewer indices than dimensions: `NotImplementedError` in Python.
+    #[error("a part of the dimensions makes no view")]
+    SubView,
+    /// `TypeError` in Python.
+    #[error("there are more indices than dimensions")]
+    TooManyIndices,
+    /// `IndexError` in Python.
+    #[error("the index is out of bounds on dimension {}", .dimension + 1)]
+    OutOfBounds {
+        /// Counted from zero; messages count from one.
+        dimension: usize,
+    },
+}
+
+/// Makes strides of a shape whose dimensions come innermost first.
+#[inline]
+fn fill<'a>(innermost_first: impl Iterator<Item = &'a mut isize>, format: Format) {
+    let mut step = format.itemsize() as isize;
+    for dim in innermost_first {
+        step = step.wrapping_mul(std::mem::replace(dim, step));
+    }
+}
+
+/// The offsets of the items of a [`Layout`], the last dimension running fastest.
 #[derive(Debug, Clone)]
 pub struct Offsets {
     next: isize,
     left: usize,
-    index: [isize; MAX_NDIM],
-    shape: [isize; MAX_NDIM],
-    strides: [isize; MAX_NDIM],
+    index: Dims,
+    shape: Dims,
+    strides: Dims,
 }
 
 impl Offsets {
     /// Steps to the next item: the innermost dimension if it has one left, else the next outer one that has.
     #[inline]
     fn step(&mut self) {
-        for dim in (0..MAX_NDIM).rev() {
-            self.index[dim] += 1;
-            self.next = self.next.wrapping_add(self.strides[dim]);
-            if self.index[dim] < self.shape[dim] {
+        let dims = self.index.iter_mut().zip(self.shape.iter()).zip(self.strides.iter());
+        for ((index, &dim), &stride) in dims.rev() {
+            *index += 1;
+            self.next = self.next.wrapping_add(stride);
+            if *index < dim {
                 return;
             }
-            let back = self.strides[dim].wrapping_mul(self.shape[dim]);
-            self.next = self.next.wrapping_sub(back);
-            self.index[dim] = 0;
+            self.next = self.next.wrapping_sub(stride.wrapping_mul(dim));
+            *index = 0;
         }
     }
 }
@@ -273,76 +370,4 @@ impl Iterator for Offsets {
 impl ExactSizeIterator for Offsets {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn format(text: &str) -> Format {
-        Format::parse(text).unwrap()
-    }
-
-    fn contiguous(layout: &Layout) -> (bool, bool) {
-        (layout.is_c_contiguous(), layout.is_f_contiguous())
-    }
-
-    #[test]
-    fn a_slice_counts_from_the_slice_before() {
-        let layout = Layout::bytes(10, false).slice(7, 3, -3).slice(1, 2, 1);
-        assert_eq!(layout.offsets().collect::<Vec<_>>(), [4, 1]);
-        assert_eq!(layout.item_offset(&[1]), Some(1));
-        assert_eq!(layout.item_offset(&[2]), None);
-        assert_eq!(layout.item_offset(&[-1]), None);
-        assert_eq!(layout.item_offset(&[]), None);
-    }
-
-    #[test]
-    fn one_dimension_is_contiguous_by_its_stride_even_without_items() {
-        let bytes = Layout::bytes(8, false);
-        assert_eq!(contiguous(&bytes), (true, true));
-        assert_eq!(contiguous(&bytes.slice(0, 4, 2)), (false, false));
-        assert_eq!(contiguous(&bytes.slice(0, 1, 2)), (true, true));
-        assert_eq!(contiguous(&bytes.slice(0, 0, 2)), (false, false));
-        assert_eq!(contiguous(&bytes.slice(0, 0, 1)), (true, true));
-    }
-
-    #[test]
-    fn more_dimensions_without_bytes_are_contiguous_both_ways() {
-        let table = Layout::bytes(24, false).recast(format("h"), &[3, 4]);
-        assert_eq!(contiguous(&table), (true, false));
-        assert_eq!(contiguous(&table.slice(0, 0, 2)), (true, true));
-        assert_eq!(contiguous(&table.slice(2, 1, 2)), (true, true));
-        assert_eq!(contiguous(&table.slice(0, 2, 2)), (false, false));
-        let row = table.recast(format("h"), &[1, 12]);
-        assert_eq!(contiguous(&row), (true, true));
-    }
-
-    #[test]
-    fn no_dimensions_are_one_item_contiguous_both_ways() {
-        let scalar = Layout::bytes(4, true).recast(format("i"), &[]);
-        assert_eq!((scalar.ndim(), scalar.items(), scalar.nbytes()), (0, 1, 4));
-        assert_eq!(contiguous(&scalar), (true, true));
-        assert_eq!(scalar.item_offset(&[]), Some(0));
-        assert_eq!(scalar.offsets().collect::<Vec<_>>(), [0]);
-        assert!(scalar.readonly);
-    }
-
-    #[test]
-    fn offsets_come_in_c_order() {
-        let layout = Layout::bytes(48, false).recast(format("H"), &[2, 3, 4]);
-        assert_eq!(*layout.strides, [24, 8, 2]);
-        let expected: Vec<_> = (0..24).map(|item| item * 2).collect();
-        assert_eq!(layout.offsets().collect::<Vec<_>>(), expected);
-        assert_eq!(layout.offsets().len(), 24);
-        let backwards = layout.slice(1, 2, -1);
-        let by_index: Vec<_> =
-            (0..24).map(|i| backwards.item_offset(&[i / 12, i / 4 % 3, i % 4]).unwrap()).collect();
-        assert_eq!(backwards.offsets().collect::<Vec<_>>(), by_index);
-    }
-
-    #[test]
-    fn an_extreme_step_wraps() {
-        let layout = Layout::bytes(16, false).recast(format("q"), &[2]);
-        let layout = layout.slice(0, 1, isize::MAX);
-        assert_eq!(layout.offsets().collect::<Vec<_>>(), [0]);
-        assert_eq!(layout.strides[0], isize::MAX.wrapping_mul(8));
-    }
-}
+mod tests;

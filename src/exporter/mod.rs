@@ -44,6 +44,7 @@ use std::fmt;
 mod array;
 mod byte_array;
 mod bytes;
+mod dims;
 mod export;
 mod export_count;
 mod format;
@@ -60,10 +61,11 @@ mod view;
 pub use array::{Array, Items, TypeCode};
 pub use byte_array::ByteArray;
 pub use bytes::Bytes;
+pub use dims::{Dims, MAX_NDIM};
 pub use export::{Export, Provider, RawExport};
 pub use export_count::{ExportCount, Locked, Remaining};
-pub use format::{Code, Format};
-pub use layout::{Dims, Layout, MAX_NDIM, Offsets};
+pub use format::{ByteOrder, Code, Format};
+pub use layout::{CastError, ItemOrder, Layout, Offsets, PlaceError};
 pub use locked::{
     Access, AcquireRead, AcquireWrite, Exposed, LockError, LockedBuffer, LockedProcs, Object, Release,
     acquire_locked_read, acquire_locked_write, raise, release_locked, take_error,
@@ -72,7 +74,7 @@ pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
 pub use storage::{Block, Operation};
 pub use text::Text;
-pub use view::View;
+pub use view::{View, ViewError};
 
 /// Refused, because the object has this many exports: `BufferError` in Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

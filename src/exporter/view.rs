@@ -23,7 +23,10 @@ use std::cell::UnsafeCell;
 use std::fmt;
 
 use super::planted::Fault;
-use super::{Export, ExportCount, Exported, Layout, Provider, RawExport, Released};
+use super::{
+    CastError, Export, ExportCount, Exported, Format, ItemOrder, Layout, PlaceError, Provider, RawExport,
+    Released,
+};
 use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// A handle to a view; a clone is another handle to the same view.
@@ -37,6 +40,29 @@ struct Inner {
     layout: Layout,
     /// Touched under the lock only. `None` once released.
     managed: UnsafeCell<Option<Managed>>,
+}
+
+/// The size of the largest item.
+const MAX_ITEMSIZE: usize = 8;
+
+/// Why a view did not do what it was asked for. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ViewError {
+    /// `ValueError` in Python.
+    #[error(transparent)]
+    Released(#[from] Released),
+    /// The view cannot be cast so.
+    #[error(transparent)]
+    Cast(#[from] CastError),
+    /// There is no item at the index.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// `TypeError` in Python.
+    #[error("the view is read-only")]
+    ReadOnly,
+    /// The bytes are not those of one item; in Python an item is a value, and always fits.
+    #[error("an item has another length")]
+    Length,
 }
 
 /// A share in a managed buffer.
@@ -75,6 +101,15 @@ impl View {
         let layout =
             if self.0.count.commits(Fault::OffByOneSlice) { self.without_last_item(layout) } else { layout };
         Ok(Self::on(managed, layout))
+    }
+
+    /// `memoryview.cast`: a view of the same bytes as items of `format`, in one dimension or in the shape that is
+    /// given.
+    ///
+    /// # Errors
+    /// If this view has been released, or [`Layout::cast`] refuses.
+    pub fn cast(&self, format: Format, shape: Option<&[isize]>) -> Result<Self, ViewError> {
+        Ok(self.derive(self.layout()?.cast(format, shape)?)?)
     }
 
     #[cold]
@@ -164,6 +199,68 @@ impl View {
         self.with(|managed| {
             assert!(!self.0.layout.readonly, "write to a read-only view");
             managed.write(offset, bytes);
+        })
+    }
+
+    /// Copies out the item at an index, one number for each dimension, in the byte order of the machine.
+    ///
+    /// # Errors
+    /// If the view has been released, if there is no such item, or if `item` is not as long as one. Then `item` is
+    /// untouched.
+    pub fn read_item(&self, index: &[isize], item: &mut [u8]) -> Result<(), ViewError> {
+        let offset = self.item(index, item.len())?;
+        self.read(offset, item)?;
+        self.0.layout.format.reorder(item);
+        Ok(())
+    }
+
+    /// Replaces the item at an index by `item`, which is in the byte order of the machine.
+    ///
+    /// # Errors
+    /// If the view has been released or is read-only, if there is no such item, or if `item` is not as long as one.
+    /// Then nothing is changed.
+    pub fn write_item(&self, index: &[isize], item: &[u8]) -> Result<(), ViewError> {
+        if self.layout()?.readonly {
+            return Err(ViewError::ReadOnly);
+        }
+        let offset = self.item(index, item.len())?;
+        let mut room = [0; MAX_ITEMSIZE];
+        let own = &mut room[..item.len()];
+        own.copy_from_slice(item);
+        self.0.layout.format.reorder(own);
+        Ok(self.write(offset, own)?)
+    }
+
+    /// The offset of the item at an index, if it has so many bytes.
+    fn item(&self, index: &[isize], len: usize) -> Result<isize, ViewError> {
+        let layout = self.layout()?;
+        let offset = layout.place(index)?;
+        if len == layout.itemsize() { Ok(offset) } else { Err(ViewError::Length) }
+    }
+
+    /// `memoryview.tobytes`: the bytes of all items, as they lie in memory, one item after the other in that order.
+    /// The view is not released while they are copied; each byte is for itself in a race (D1).
+    ///
+    /// # Errors
+    /// If the view has been released.
+    pub fn to_bytes(&self, order: ItemOrder) -> Result<Vec<u8>, Released> {
+        let layout = &self.0.layout;
+        self.with(|managed| {
+            let mut bytes = vec![0; layout.nbytes()];
+            let in_place = match order {
+                ItemOrder::C => layout.is_c_contiguous(),
+                ItemOrder::Fortran => layout.is_f_contiguous(),
+                ItemOrder::Any => layout.is_c_contiguous() || layout.is_f_contiguous(),
+            };
+            if bytes.is_empty() {
+                // Where the items are that there are not, there need not be any memory.
+            } else if in_place {
+                managed.read(layout.offset, &mut bytes);
+            } else {
+                let items = bytes.chunks_exact_mut(layout.itemsize());
+                items.zip(layout.offsets_in(order)).for_each(|(item, offset)| managed.read(offset, item));
+            }
+            bytes
         })
     }
 
@@ -274,145 +371,4 @@ impl fmt::Debug for View {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{ByteArray, Bytes};
-    use super::*;
-
-    const ROUNDS: usize = if cfg!(miri) { 20 } else { 2_000 };
-
-    fn view_of(len: usize) -> (ByteArray, View) {
-        let array = ByteArray::new(vec![0; len]);
-        let view = View::new(array.export());
-        (array, view)
-    }
-
-    fn resize(array: &ByteArray, len: usize) -> Result<(), Exported> {
-        array.operate(|op| op.resize().map(|bytes| bytes.resize(len, 0)))
-    }
-
-    #[test]
-    fn the_exporter_is_free_when_the_last_view_of_a_managed_buffer_is_gone() {
-        let (array, view) = view_of(8);
-        let slice = view.derive(view.layout().unwrap().slice(2, 3, 2)).unwrap();
-        let copy = slice.derive(slice.layout().unwrap().clone()).unwrap();
-        assert_eq!(array.exports(), 1);
-        view.release().unwrap();
-        slice.release().unwrap();
-        slice.release().unwrap();
-        assert_eq!(resize(&array, 9), Err(Exported(1)));
-        drop(copy);
-        assert_eq!(resize(&array, 9), Ok(()));
-    }
-
-    #[test]
-    fn a_released_view_answers_nothing() {
-        let (array, view) = view_of(8);
-        view.release().unwrap();
-        assert!(view.is_released());
-        assert_eq!(view.layout().err(), Some(Released));
-        assert_eq!(view.read(0, &mut [0]), Err(Released));
-        assert_eq!(view.write(0, &[0]), Err(Released));
-        assert_eq!(view.address(), Err(Released));
-        assert!(view.provider().is_err());
-        assert!(view.export().is_err());
-        assert!(view.derive(Layout::bytes(8, false)).is_err());
-        assert_eq!((view.exports(), array.exports()), (0, 0));
-    }
-
-    #[test]
-    fn a_view_with_exports_refuses_to_be_released() {
-        let (array, view) = view_of(8);
-        let inner = View::new(view.export().unwrap());
-        assert!(inner.provider().unwrap().same(&Provider::View(view.clone())));
-        assert_eq!(view.release(), Err(Exported(1)));
-        assert!(!view.is_released());
-        inner.write(7, &[7]).unwrap();
-        assert_eq!(array.operate(|op| op.get(7)), Some(7));
-        inner.release().unwrap();
-        view.release().unwrap();
-        assert_eq!(array.exports(), 0);
-    }
-
-    #[test]
-    fn all_views_look_at_the_same_bytes() {
-        let (array, view) = view_of(8);
-        let slice = view.derive(view.layout().unwrap().slice(7, 4, -2)).unwrap();
-        let offset = slice.layout().unwrap().item_offset(&[1]).unwrap();
-        slice.write(offset, &[9]).unwrap();
-        assert_eq!(array.operate(|op| op.get(5)), Some(9));
-        assert_eq!(slice.address(), view.address());
-        array.operate(|op| op.set(7, 3));
-        let mut out = [0; 3];
-        view.read(5, &mut out).unwrap();
-        assert_eq!(out, [9, 0, 3]);
-    }
-
-    #[test]
-    #[should_panic(expected = "read-only")]
-    fn writing_through_a_read_only_view_panics() {
-        let (_array, view) = view_of(8);
-        let readonly = Layout { readonly: true, ..view.layout().unwrap().clone() };
-        let _ = view.derive(readonly).unwrap().write(0, &[0]);
-    }
-
-    #[test]
-    fn a_panic_in_an_access_leaves_the_view_usable() {
-        let view = View::new(Bytes::new(b"abc").export());
-        let other = view.clone();
-        std::thread::spawn(move || other.read(2, &mut [0; 2])).join().unwrap_err();
-        view.release().unwrap();
-    }
-
-    #[test]
-    fn racing_releases_free_the_exporter_once() {
-        for _ in 0..ROUNDS {
-            let (array, view) = view_of(4);
-            let slice = view.derive(view.layout().unwrap().slice(1, 2, 1)).unwrap();
-            std::thread::scope(|scope| {
-                for view in [&view, &view, &slice] {
-                    let array = &array;
-                    scope.spawn(move || {
-                        let copy = view.derive(Layout::bytes(4, false));
-                        view.release().unwrap();
-                        assert!(view.is_released());
-                        drop(copy);
-                        let _ = resize(array, 5);
-                    });
-                }
-            });
-            assert_eq!(resize(&array, 6), Ok(()));
-        }
-    }
-
-    #[test]
-    fn an_access_never_reaches_memory_that_a_racing_release_let_go() {
-        for _ in 0..ROUNDS {
-            let (array, view) = view_of(64);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    for _ in 0..20 {
-                        let _ = view.write(0, &[1; 64]);
-                        let _ = view.read(32, &mut [0; 32]);
-                    }
-                });
-                scope.spawn(|| {
-                    for _ in 0..20 {
-                        let Ok(export) = view.export() else { return };
-                        export.write(1, &[2; 3]);
-                    }
-                });
-                scope.spawn(|| {
-                    while view.release().is_err() {
-                        std::thread::yield_now();
-                    }
-                    // Nothing is in flight any more, so this cannot be refused.
-                    array.operate(|op| op.resize().unwrap().shrink_to(0));
-                    array.operate(|op| *op.resize().unwrap() = vec![7; 4]);
-                });
-            });
-            let mut out = Vec::new();
-            array.operate(|op| op.copy_to(&mut out));
-            assert_eq!(out, [7; 4]);
-        }
-    }
-}
+mod tests;

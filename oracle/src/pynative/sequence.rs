@@ -156,6 +156,8 @@ pub fn set<S: Sequence>(own: &S, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny
         Key::Slice(Places { start, step: 1, count }) => {
             S::splice(operation, start * size, count * size, &bytes).map_err(exported)
         }
+        // As `bytearray` and `array.array` have it, and `list` has not.
+        Key::Slice(places) if bytes.is_empty() => take_away::<S>(operation, places, size),
         Key::Slice(places) => Err(PyValueError::new_err(format!(
             "attempt to assign {} items to an extended slice of {}",
             bytes.len() / size,
@@ -172,19 +174,28 @@ pub fn delete<S: Sequence>(own: &S, key: &Bound<'_, PyAny>) -> PyResult<()> {
             Key::Item(place) => Places { start: place, step: 1, count: 1 },
             Key::Slice(places) => places,
         };
-        if places.count == 0 {
-            return Ok(());
-        }
-        if places.step == 1 {
-            return S::splice(operation, places.start * size, places.count * size, &[]).map_err(exported);
-        }
-        let mut gone = vec![false; operation.len() / size];
-        places.all().for_each(|place| gone[place] = true);
-        let mut left = Vec::new();
-        let kept = gone.iter().enumerate().filter(|(_, gone)| !**gone);
-        kept.for_each(|(place, _)| read(operation, size, place, &mut left));
-        S::splice(operation, 0, operation.len(), &left).map_err(exported)
+        take_away::<S>(operation, places, size)
     })
+}
+
+/// Takes items away, `size` bytes each.
+fn take_away<S: Sequence>(
+    operation: &mut Operation<'_, S::Memory>,
+    places: Places,
+    size: usize,
+) -> PyResult<()> {
+    if places.count == 0 {
+        return Ok(());
+    }
+    if places.step == 1 {
+        return S::splice(operation, places.start * size, places.count * size, &[]).map_err(exported);
+    }
+    let mut gone = vec![false; operation.len() / size];
+    places.all().for_each(|place| gone[place] = true);
+    let mut left = Vec::new();
+    let kept = gone.iter().enumerate().filter(|(_, gone)| !**gone);
+    kept.for_each(|(place, _)| read(operation, size, place, &mut left));
+    S::splice(operation, 0, operation.len(), &left).map_err(exported)
 }
 
 /// `object.append(value)` and `object.extend(values)`, of what is encoded.

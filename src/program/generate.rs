@@ -595,7 +595,7 @@ fn parts(choices: &mut impl Choices, sketch: &Sketch) -> Arg {
 /// Shapes whose product fits, nearly fits, or is nonsense.
 fn shape(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>) -> Arg {
     let length = receiver.map_or(0, |slot| sketch.length(slot));
-    let mut items: Vec<i64> = match choices.below(8) {
+    let mut items: Vec<i64> = match choices.below(9) {
         0 => vec![],
         1..=3 => vec![length],
         4 | 5 => {
@@ -603,6 +603,7 @@ fn shape(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>) ->
             vec![factor, length / factor]
         }
         6 => vec![2, 2, length / 4],
+        7 => vec![1, 2, 1, length / 2, 1],
         _ => vec![length + 1],
     };
     if choices.chance(1, 12) {

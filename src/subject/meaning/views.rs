@@ -209,6 +209,9 @@ fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Some(_) => return Err(ErrorClass::TypeError.into()),
     };
     let ndim = shape.map_or(1, <[Arg]>::len);
+    if ndim > MAX_NDIM {
+        return Err(ErrorClass::ValueError.into());
+    }
     if layout.ndim() != 1 && ndim != 1 {
         return Err(ErrorClass::TypeError.into());
     }
@@ -226,9 +229,6 @@ fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let shape = cast_shape(items, size)?;
     if shape.iter().product::<isize>() as usize * size != nbytes {
         return Err(ErrorClass::TypeError.into());
-    }
-    if ndim > MAX_NDIM {
-        return Err(super::TOO_LONG);
     }
     derive(heap, step, layout.recast(format, &shape))
 }

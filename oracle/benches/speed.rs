@@ -8,6 +8,7 @@
 //! - `lockstep / bare ping-pong`: the time of a hand-over between the threads of a program, over
 //!   that of a hand-over between two threads that do nothing else.
 
+use std::ffi::CString;
 use std::hint::black_box;
 use std::ptr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use buflock::check::Check;
 use buflock::exporter::ByteArray;
 use buflock::program::generate::{self, Shape};
+use buflock::program::op::home;
 use buflock::program::{Arg, Int, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock_oracle::{Interpreter, SUBJECTS, attached, check, interpreter};
 use pyo3::ffi;
@@ -130,14 +132,14 @@ impl RawLoop {
             // SAFETY: this thread is attached; the names are C strings.
             unsafe {
                 match op.row().syntax {
-                    Syntax::Class("bytearray") => (&raw mut ffi::PyByteArray_Type).cast(),
-                    Syntax::Class("bytes") => (&raw mut ffi::PyBytes_Type).cast(),
-                    Syntax::Class("PickleBuffer") => {
-                        let pickle = ffi::PyImport_ImportModule(c"pickle".as_ptr());
-                        ffi::PyObject_GetAttrString(pickle, c"PickleBuffer".as_ptr())
+                    Syntax::Call(name) => {
+                        let (module, attribute) = home(name);
+                        let [module, attribute] =
+                            [module, attribute].map(|name| CString::new(name).expect("no name contains a zero"));
+                        ffi::PyObject_GetAttrString(ffi::PyImport_ImportModule(module.as_ptr()), attribute.as_ptr())
                     }
                     Syntax::Method(name) | Syntax::Attribute(name) => {
-                        let name = std::ffi::CString::new(name).expect("no name contains a zero");
+                        let name = CString::new(name).expect("no name contains a zero");
                         ffi::PyUnicode_InternFromString(name.as_ptr())
                     }
                     _ => ptr::null_mut(),
@@ -211,8 +213,8 @@ impl RawLoop {
         // SAFETY: as for `step`; each call gets as many objects as its syntax has.
         unsafe {
             match step.op.row().syntax {
-                Syntax::Class("memoryview") => ffi::PyMemoryView_FromObject(objects[0]),
-                Syntax::Class(_) => ffi::PyObject_Vectorcall(name, objects.as_ptr(), objects.len(), none),
+                Syntax::Call("memoryview") => ffi::PyMemoryView_FromObject(objects[0]),
+                Syntax::Call(_) => ffi::PyObject_Vectorcall(name, objects.as_ptr(), objects.len(), none),
                 Syntax::Method(_) => {
                     ffi::PyObject_VectorcallMethod(name, objects.as_ptr(), objects.len(), none)
                 }

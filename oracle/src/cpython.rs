@@ -4,6 +4,7 @@
 //! is asked to do it.
 
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
+use buflock::program::op::home;
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::{
     Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, occupied,
@@ -73,8 +74,10 @@ impl CPython {
                 found.unwrap_or_else(|error| panic!("failed to find {module}.{name}: {error}")).unbind()
             };
             let name = |op: Op| match op.row().syntax {
-                Syntax::Class("PickleBuffer") => Some(import("pickle", "PickleBuffer")),
-                Syntax::Class(name) => Some(import("builtins", name)),
+                Syntax::Call(name) => {
+                    let (module, attribute) = home(name);
+                    Some(import(module, attribute))
+                }
                 Syntax::Method(name) | Syntax::Attribute(name) => {
                     let name = std::ffi::CString::new(name).expect("no name contains a zero");
                     Some(raw::interned(py, &name))
@@ -153,8 +156,8 @@ impl CPython {
         let name = self.names[step.op as usize].as_ref();
         let none = || Ok(Value::None);
         let result = match (row.syntax, objects.as_slice(), name) {
-            (Syntax::Class("memoryview"), [source], _) => raw::memoryview(py, source)?,
-            (Syntax::Class(_), args, Some(class)) => raw::call(py, class, args)?,
+            (Syntax::Call("memoryview"), [source], _) => raw::memoryview(py, source)?,
+            (Syntax::Call(_), args, Some(callable)) => raw::call(py, callable, args)?,
             (Syntax::Method(_), args, Some(name)) => raw::call_method(py, name, args)?,
             (Syntax::Attribute(_), [object], Some(name)) => raw::get_attribute(py, object, name)?,
             (Syntax::Item, [object, key], _) => raw::get_item(py, object, key)?,

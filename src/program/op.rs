@@ -9,8 +9,8 @@ use super::arg::SlotKind;
 /// How an operation is written, which is also how CPython is asked to do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Syntax {
-    /// `b0 = bytearray(ARG)`: the call of a class.
-    Class(&'static str),
+    /// `b0 = bytearray(ARG)` or `zlib.crc32(ARG)`: the call of a class or of a function. [`home`] says where it is.
+    Call(&'static str),
     /// `b0.append(ARG)`
     Method(&'static str),
     /// `len(b0)`
@@ -33,6 +33,14 @@ pub enum Syntax {
     With,
     /// `del b0`
     Drop,
+}
+
+/// The module of a class or a function that is written so, and its name there.
+pub fn home(name: &str) -> (&str, &str) {
+    match name {
+        "PickleBuffer" => ("pickle", name),
+        _ => name.rsplit_once('.').unwrap_or(("builtins", name)),
+    }
 }
 
 /// Which slots an operation may be done on.
@@ -152,7 +160,7 @@ macro_rules! operations {
         pub static TABLE: &[Row] = {
             use SlotKind::{Export, Exporter, Iterator, View};
             use Syntax::{
-                Attribute, Binary, Class, DelItem, Drop, Function, In, InPlace, Item, Method, SetItem, With,
+                Attribute, Binary, Call, DelItem, Drop, Function, In, InPlace, Item, Method, SetItem, With,
             };
             use Yields::{Into, Maybe, Part, Value};
             &[$(Row {
@@ -170,8 +178,8 @@ macro_rules! operations {
 
 operations! {
     // Exporters: made, and made again.
-    NewByteArray: Class("bytearray"), Nothing, 0 of [Source], Into(Exporter), 30;
-    NewBytes: Class("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
+    NewByteArray: Call("bytearray"), Nothing, 0 of [Source], Into(Exporter), 30;
+    NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter, 1 of [Byte], Value, 16;
@@ -212,7 +220,7 @@ operations! {
     Iter: Function("iter"), Memory, 0 of [], Into(Iterator), 6;
     Next: Function("next"), Iterator, 0 of [], Value, 12;
     // Views.
-    NewView: Class("memoryview"), Nothing, 1 of [Exporter], Into(View), 45;
+    NewView: Call("memoryview"), Nothing, 1 of [Exporter], Into(View), 45;
     Release: Method("release"), View, 0 of [], Value, 24;
     With: With, View, 0 of [], Value, 6;
     Cast: Method("cast"), View, 1 of [Format Shape], Into(View), 16;
@@ -232,7 +240,7 @@ operations! {
     FContiguous: Attribute("f_contiguous"), View, 0 of [], Value, 1;
     Contiguous: Attribute("contiguous"), View, 0 of [], Value, 1;
     // Exports held by a consumer in C.
-    Acquire: Class("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 12;
+    Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 12;
     ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;

@@ -325,11 +325,12 @@ impl<'a> Parser<'a> {
         if self.is_slot() {
             return self.operation(alone);
         }
-        let is_class = |syntax| matches!(syntax, Syntax::Class(found) if found == name);
-        if let Some(row) = op::TABLE.iter().find(|row| is_class(row.syntax)) {
-            self.next += 1;
+        let (dotted, tokens) = self.dotted(name);
+        let is_call = |syntax| matches!(syntax, Syntax::Call(found) if found == dotted);
+        if let Some(row) = op::TABLE.iter().find(|row| is_call(row.syntax)) {
+            self.next += tokens;
             self.need("(")?;
-            return self.arguments(name, Call::new(row, None), true);
+            return self.arguments(&dotted, Call::new(row, None), true);
         }
         let is_function = |syntax| matches!(syntax, Syntax::Function(found) if found == name);
         if !receivers(is_function).is_empty() {
@@ -341,8 +342,16 @@ impl<'a> Parser<'a> {
         }
         match name {
             "None" | "float" | "slice" => self.contains(),
-            _ if self.is_symbol(1, "(") => Err(self.fail("a class or a function such as bytearray")),
+            _ if self.is_symbol(tokens, "(") => Err(self.fail("a class or a function such as bytearray")),
             _ => Err(self.fail(such_as(&[SlotKind::Exporter]))),
+        }
+    }
+
+    /// The name that the next token begins, with what it names in a module, and of how many tokens it is.
+    fn dotted(&self, name: &str) -> (String, usize) {
+        match self.token(2).kind {
+            Kind::Name(member) if self.is_symbol(1, ".") => (format!("{name}.{member}"), 3),
+            _ => (name.to_owned(), 1),
         }
     }
 

@@ -167,7 +167,7 @@ impl fmt::Display for Statement<'_> {
             write!(f, "{dest} = ")?;
         }
         match op.row().syntax {
-            Syntax::Class(name) => write_call(f, name, None, args),
+            Syntax::Call(name) => write_call(f, name, None, args),
             Syntax::Method(name) => {
                 write!(f, "{on}.")?;
                 write_call(f, name, None, args)

@@ -1,10 +1,12 @@
 //! A script that shows a divergence on any Python from 3.8 on, of any implementation.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Place, Told, expectations};
 use crate::program::text::write_bytes;
-use crate::program::{Expect, Op, Program, Slot, SlotKind, Step, Syntax};
+use crate::program::op::home;
+use crate::program::{Expect, Program, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
 /// What the script does that no program decides.
@@ -68,13 +70,30 @@ fn head(out: &mut String, told: Option<&Told>, python: &str) {
 }
 
 fn imports(out: &mut String, program: &Program, said: &[Expect]) {
-    let acquires = |(step, said): (&Step, &Expect)| step.op == Op::Acquire && *said != Expect::Skipped;
     out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
-    if program.steps.iter().zip(said).any(acquires) {
-        out.push_str(
-            "\ntry:\n    from pickle import PickleBuffer\nexcept ImportError:\n    \
-             print(\"this Python has no pickle.PickleBuffer\")\n    sys.exit(2)\n",
-        );
+    let runs = program.steps.iter().zip(said).filter(|(_, said)| **said != Expect::Skipped);
+    let lines: BTreeSet<String> = runs.filter_map(|(step, _)| import(step)).collect();
+    if lines.is_empty() {
+        return;
+    }
+    out.push_str("\ntry:\n");
+    for line in lines {
+        let _ = writeln!(out, "    {line}");
+    }
+    out.push_str(
+        "except ImportError as error:\n    print(\"this Python lacks what the program needs: %s\" % error)\n    \
+         sys.exit(2)\n",
+    );
+}
+
+/// How the class or function that a step calls is brought in, if it is not built in.
+fn import(step: &Step) -> Option<String> {
+    let Syntax::Call(name) = step.op.row().syntax else { return None };
+    let (module, attribute) = home(name);
+    match module {
+        "builtins" => None,
+        _ if name == attribute => Some(format!("from {module} import {name}")),
+        _ => Some(format!("import {module}")),
     }
 }
 

@@ -134,9 +134,12 @@ impl RawLoop {
                 match op.row().syntax {
                     Syntax::Call(name) => {
                         let (module, attribute) = home(name);
-                        let [module, attribute] =
-                            [module, attribute].map(|name| CString::new(name).expect("no name contains a zero"));
-                        ffi::PyObject_GetAttrString(ffi::PyImport_ImportModule(module.as_ptr()), attribute.as_ptr())
+                        let [module, attribute] = [module, attribute]
+                            .map(|name| CString::new(name).expect("no name contains a zero"));
+                        ffi::PyObject_GetAttrString(
+                            ffi::PyImport_ImportModule(module.as_ptr()),
+                            attribute.as_ptr(),
+                        )
                     }
                     Syntax::Method(name) | Syntax::Attribute(name) => {
                         let name = CString::new(name).expect("no name contains a zero");

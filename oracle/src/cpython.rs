@@ -3,6 +3,7 @@
 //! There is no case for any single operation here: how it is written in the table is how CPython
 //! is asked to do it.
 
+use buflock::exporter::{Mapping, TypeCode};
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
 use buflock::program::op::home;
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
@@ -241,7 +242,7 @@ impl CPython {
         };
         let kind = raw::type_of(py, &result);
         let fits = match dest.kind {
-            SlotKind::Exporter => matches!(kind, Type::Bytes | Type::ByteArray),
+            SlotKind::Exporter => flavour(py, &result).is_some(),
             SlotKind::View => kind == Type::MemoryView,
             SlotKind::Export | SlotKind::Iterator => kind == Type::Other,
         };
@@ -341,7 +342,9 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
         },
         Type::List => Value::List(items()),
         Type::Tuple => Value::Tuple(items()),
-        Type::Other => Value::Foreign(raw::type_name(py, object).into()),
+        Type::Array | Type::Mmap | Type::BytesIO | Type::Other => {
+            Value::Foreign(raw::type_name(py, object).into())
+        }
     }
 }
 
@@ -379,11 +382,12 @@ impl Subject for CPython {
         let Some(object) = self.slot(slot) else { return Picture::Empty };
         Python::attach(|py| match slot.kind {
             SlotKind::Exporter => {
-                let flavour = match raw::type_of(py, object) {
-                    Type::Bytes => Flavour::Bytes,
-                    _ => Flavour::ByteArray,
-                };
-                Picture::Exporter(flavour, raw::with_contents(py, object, <[u8]>::to_vec))
+                let flavour = flavour(py, object).expect("a slot of exporters holds one");
+                if raw::is_closed(py, object) {
+                    return Picture::Closed(flavour);
+                }
+                let bytes = raw::with_contents(py, object, <[u8]>::to_vec);
+                Picture::Exporter { flavour, bytes, cursor: raw::cursor(py, object) }
             }
             SlotKind::View => raw::with_view(py, object, |fields| match fields {
                 None => Picture::ReleasedView,
@@ -427,8 +431,8 @@ impl Subject for CPython {
             drop(views);
             for (slot, exporter) in Slot::all(SlotKind::Exporter).zip(&exporters) {
                 let Some(object) = exporter else { continue };
-                if unrest.is_none() && raw::type_of(py, object) == Type::ByteArray {
-                    let stuck = !raw::can_resize(py, object);
+                if unrest.is_none() && raw::type_of(py, object) != Type::Bytes {
+                    let stuck = !raw::is_free(py, object);
                     unrest = stuck.then_some(Unrest::StillExported(slot)).or_else(|| alone((slot, exporter)));
                 }
             }
@@ -440,16 +444,38 @@ impl Subject for CPython {
     }
 }
 
+/// Which exporter an object is. How a map was mapped is not to be seen; what can be done with it is.
+fn flavour(py: Python<'_>, object: &Object) -> Option<Flavour> {
+    Some(match raw::type_of(py, object) {
+        Type::Bytes => Flavour::Bytes,
+        Type::ByteArray => Flavour::ByteArray,
+        Type::Array => Flavour::Array(TypeCode::of_letter(raw::typecode(py, object)?)?),
+        Type::Mmap => Flavour::Mmap(Mapping::WRITE),
+        Type::BytesIO => Flavour::Stream,
+        _ => return None,
+    })
+}
+
+fn same_class(found: Flavour, expected: Flavour) -> bool {
+    found == expected || matches!((found, expected), (Flavour::Mmap(_), Flavour::Mmap(_)))
+}
+
 #[inline]
 fn shows(py: Python<'_>, object: Option<&Object>, expected: &Shown<'_>) -> bool {
     let Some(object) = object else { return *expected == Shown::Empty };
     match expected {
-        Shown::Exporter(flavour, bytes) => {
-            let kind = match flavour {
-                Flavour::Bytes => Type::Bytes,
-                Flavour::ByteArray => Type::ByteArray,
-            };
-            raw::type_of(py, object) == kind && raw::with_contents(py, object, |own| own == *bytes)
+        Shown::Exporter { flavour: Flavour::ByteArray, bytes, .. } => {
+            raw::type_of(py, object) == Type::ByteArray && raw::with_contents(py, object, |own| own == *bytes)
+        }
+        Shown::Exporter { flavour: expected, bytes, cursor } => {
+            flavour(py, object).is_some_and(|found| same_class(found, *expected))
+                && !raw::is_closed(py, object)
+                && raw::cursor(py, object) == *cursor
+                && raw::with_contents(py, object, |own| own == *bytes)
+        }
+        Shown::Closed(expected) => {
+            flavour(py, object).is_some_and(|found| same_class(found, *expected))
+                && raw::is_closed(py, object)
         }
         Shown::View(layout) => {
             raw::with_view(py, object, |fields| fields.is_some_and(|fields| is_laid_out(&fields, layout)))

@@ -6,6 +6,7 @@
 //! references (`Py<PyAny>`), which prove that the objects live: that is what makes them safe.
 
 pub mod lend;
+mod objects;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use buflock::exporter::TypeCode;
 use pyo3::types::PyAnyMethods;
 use pyo3::{Bound, Py, PyAny, Python, ffi};
 
@@ -120,6 +122,12 @@ pub enum Type {
     ByteArray,
     /// `memoryview`
     MemoryView,
+    /// `array.array`
+    Array,
+    /// `mmap.mmap`
+    Mmap,
+    /// `io.BytesIO`
+    BytesIO,
     /// `list`
     List,
     /// `tuple`
@@ -335,10 +343,10 @@ pub fn tuple_of(py: Python<'_>, list: &Object) -> Object {
 
 /// The exact type of an object.
 #[inline]
-pub fn type_of(_: Python<'_>, object: &Object) -> Type {
+pub fn type_of(py: Python<'_>, own: &Object) -> Type {
     // SAFETY: it is a live object; only the addresses of the types are taken.
     unsafe {
-        let object = object.as_ptr();
+        let object = own.as_ptr();
         let kind = ffi::Py_TYPE(object);
         if object == ffi::Py_None() {
             Type::None
@@ -361,7 +369,7 @@ pub fn type_of(_: Python<'_>, object: &Object) -> Type {
         } else if kind == &raw mut ffi::PyTuple_Type {
             Type::Tuple
         } else {
-            Type::Other
+            objects::type_of(py, own).unwrap_or(Type::Other)
         }
     }
 }
@@ -411,10 +419,10 @@ pub fn string_value(_: Python<'_>, object: &Object) -> Option<String> {
     Some(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// Runs `f` on the contents of a `bytes` or a `bytearray`, during which no Python code runs.
+/// Runs `f` on the contents of an exporter, during which no Python code runs.
 ///
 /// # Panics
-/// If it is neither.
+/// If it is none.
 #[inline]
 pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -> R) -> R {
     let (start, length) = block(py, object.as_ptr());
@@ -429,7 +437,7 @@ pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -
 
 /// Read from the objects themselves: it is asked for every object after every step.
 #[inline]
-fn block(_: Python<'_>, object: *mut ffi::PyObject) -> (*const c_char, usize) {
+fn block(py: Python<'_>, object: *mut ffi::PyObject) -> (*const c_char, usize) {
     // SAFETY: the caller holds the object; its type is asked before its memory is.
     unsafe {
         let kind = ffi::Py_TYPE(object);
@@ -442,9 +450,25 @@ fn block(_: Python<'_>, object: *mut ffi::PyObject) -> (*const c_char, usize) {
         } else if kind == &raw mut ffi::PyBytes_Type {
             (ffi::PyBytes_AS_STRING(object), ffi::Py_SIZE(object) as usize)
         } else {
-            panic!("neither a bytes nor a bytearray")
+            let block = objects::block(py, object).expect("only exporters have memory");
+            (block.start, block.length)
         }
     }
+}
+
+/// Where a map or a stream stands; 0 for what has no cursor.
+pub fn cursor(py: Python<'_>, object: &Object) -> usize {
+    objects::block(py, object.as_ptr()).map_or(0, |block| block.cursor)
+}
+
+/// Whether a map or a stream is closed: it has no memory.
+pub fn is_closed(py: Python<'_>, object: &Object) -> bool {
+    objects::block(py, object.as_ptr()).is_some_and(|block| block.start.is_null())
+}
+
+/// `typecode` of an array.
+pub fn typecode(py: Python<'_>, object: &Object) -> Option<char> {
+    objects::block(py, object.as_ptr())?.code
 }
 
 /// The items of a `list` or a `tuple`.
@@ -511,6 +535,13 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
     }
 }
 
+/// The address of the first item of a live view.
+fn view_start(py: Python<'_>, view: &Object) -> usize {
+    assert!(is_view(py, view));
+    // SAFETY: it is a live memoryview, whose layout `know_layout` has checked.
+    unsafe { (*view.as_ptr().cast::<MemoryView>()).view.buf as usize }
+}
+
 /// How many exports of a view there are.
 pub fn view_exports(py: Python<'_>, view: &Object) -> isize {
     assert!(is_view(py, view));
@@ -524,7 +555,7 @@ pub fn is_released(py: Python<'_>, view: &Object) -> bool {
     with_view(py, view, |fields| fields.is_none())
 }
 
-/// Whether the memoryviews of this interpreter are laid out as this file says.
+/// Whether the memoryviews and the exporters of this interpreter are laid out as this file says.
 ///
 /// # Errors
 /// A sentence that says they are not.
@@ -548,7 +579,7 @@ pub fn know_layout(py: Python<'_>) -> Result<(), String> {
     let release = interned(py, c"release");
     let args = [view];
     call_method(py, &release, &args).map_err(|Raised| unknown())?;
-    if as_expected && is_released(py, &args[0]) { Ok(()) } else { Err(unknown()) }
+    if as_expected && is_released(py, &args[0]) { objects::know(py) } else { Err(unknown()) }
 }
 
 /// The number of references to an object.
@@ -557,17 +588,22 @@ pub fn references(_: Python<'_>, object: &Object) -> isize {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
-/// Whether a `bytearray` can be resized, found out by doing so.
-pub fn can_resize(py: Python<'_>, array: &Object) -> bool {
-    let length = block(py, array.as_ptr()).1 as isize;
-    // SAFETY: `block` has found it to be a bytearray or a bytes, which the call tells apart by an
-    // error; it is live, and the thread is attached.
-    let resized = unsafe { ffi::PyByteArray_Resize(array.as_ptr(), length + 1) };
-    if resized < 0 {
-        // SAFETY: the thread is attached.
-        unsafe { ffi::PyErr_Clear() };
+/// Whether an exporter can be resized, or closed if it can be, found out by doing so.
+pub fn is_free(py: Python<'_>, exporter: &Object) -> bool {
+    let call = |name: &str, args: &[u8]| {
+        let exporter = exporter.bind(py);
+        if args.is_empty() { exporter.call_method0(name) } else { exporter.call_method1(name, (args,)) }
+            .is_ok()
+    };
+    match type_of(py, exporter) {
+        Type::ByteArray => call("extend", &[0]),
+        Type::Array => {
+            let size = typecode(py, exporter).and_then(TypeCode::of_letter).map_or(1, TypeCode::itemsize);
+            call("frombytes", &vec![0; size])
+        }
+        Type::Mmap | Type::BytesIO => call("close", &[]),
+        _ => true,
     }
-    resized == 0
 }
 
 /// The class of the exception that waits, by its place in `classes`, and the exception itself (before

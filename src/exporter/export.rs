@@ -9,7 +9,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
-use super::{Array, ByteArray, Bytes, Layout, Mmap, NotExported, Text, View};
+use super::{Array, ByteArray, Bytes, Layout, Mmap, NotExported, Stream, Text, View};
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// What an exporter gives out: one block of memory, valid until the export is released (G4, L1).
@@ -83,6 +83,8 @@ pub enum Provider {
     Array(Array),
     /// Pages of the system.
     Mmap(Mmap),
+    /// A file in memory.
+    Stream(Stream),
     /// Immutable characters, which are locked and not exported.
     Text(Text),
     /// A memoryview.
@@ -97,6 +99,7 @@ impl Provider {
             Self::ByteArray(_) => ByteArray::NAME,
             Self::Array(_) => Array::NAME,
             Self::Mmap(_) => Mmap::NAME,
+            Self::Stream(_) => Stream::NAME,
             Self::Text(_) => Text::NAME,
             Self::View(_) => View::NAME,
         }
@@ -112,6 +115,7 @@ impl Provider {
             Self::ByteArray(array) => Ok(array.export()),
             Self::Array(array) => Ok(array.export()),
             Self::Mmap(map) => Ok(map.export()?),
+            Self::Stream(stream) => Ok(stream.export()?),
             Self::Text(_) => Err(NotExported::NoBuffer),
             Self::View(view) => Ok(view.export()?),
         }
@@ -124,6 +128,7 @@ impl Provider {
             Self::ByteArray(array) => array.exports(),
             Self::Array(array) => array.exports(),
             Self::Mmap(map) => map.exports(),
+            Self::Stream(stream) => stream.exports(),
             Self::Text(text) => text.exports(),
             Self::View(view) => view.exports(),
         }
@@ -136,6 +141,7 @@ impl Provider {
             (Self::ByteArray(a), Self::ByteArray(b)) => a.same(b),
             (Self::Array(a), Self::Array(b)) => a.same(b),
             (Self::Mmap(a), Self::Mmap(b)) => a.same(b),
+            (Self::Stream(a), Self::Stream(b)) => a.same(b),
             (Self::Text(a), Self::Text(b)) => a.same(b),
             (Self::View(a), Self::View(b)) => a.same(b),
             _ => false,
@@ -149,6 +155,7 @@ impl Provider {
             Self::ByteArray(array) => array.is_stained(),
             Self::Array(array) => array.is_stained(),
             Self::Mmap(map) => map.is_stained(),
+            Self::Stream(stream) => stream.is_stained(),
             Self::Text(text) => text.is_stained(),
             Self::View(view) => view.is_stained(),
         }
@@ -164,6 +171,7 @@ impl Provider {
                 Self::ByteArray(array) => array.release_raw(),
                 Self::Array(array) => array.release_raw(),
                 Self::Mmap(map) => map.release_raw(),
+                Self::Stream(stream) => stream.release_raw(),
                 Self::Text(text) => text.release_raw(),
                 Self::View(view) => view.release_raw(),
             }
@@ -182,7 +190,7 @@ macro_rules! providers {
     };
 }
 
-providers! { Bytes ByteArray Array Mmap Text View }
+providers! { Bytes ByteArray Array Mmap Stream Text View }
 
 /// One outstanding export. It keeps the exporter alive and its memory where it is, and is released when dropped.
 pub struct Export {

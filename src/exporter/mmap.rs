@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, MremapFlags, MsyncFlags, ProtFlags};
 
 use super::storage::{Block, Storage};
+use super::stream::Cursor;
 use super::{Closed, Closing, Export, Exported, Layout, Operation, Provider, RawExport};
 use crate::sync::Arc;
 
@@ -119,6 +120,7 @@ pub struct Mmap(Arc<Inner>);
 
 struct Inner {
     mapping: Mapping,
+    cursor: Cursor,
     storage: Storage<Map>,
 }
 
@@ -157,13 +159,29 @@ impl Mmap {
     }
 
     fn new(map: Map) -> Result<Self, MapError> {
-        Ok(Self(Arc::new(Inner { mapping: map.mapping, storage: Storage::new(map) })))
+        Ok(Self(Arc::new(Inner {
+            mapping: map.mapping,
+            cursor: Cursor::default(),
+            storage: Storage::new(map),
+        })))
     }
 
     /// How it was mapped.
     #[inline]
     pub fn mapping(&self) -> Mapping {
         self.0.mapping
+    }
+
+    /// `tell`: where reads and writes go on.
+    #[inline]
+    pub fn cursor(&self) -> usize {
+        self.0.cursor.get()
+    }
+
+    /// `seek`: moves the map there.
+    #[inline]
+    pub fn set_cursor(&self, place: usize) {
+        self.0.cursor.set(place);
     }
 
     /// Exports and locks at this moment.

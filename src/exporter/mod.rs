@@ -30,6 +30,7 @@
 //! | [`ByteArray`] | `bytearray` | writable, moves on resize |
 //! | [`Array`] | `array.array` | writable, moves on resize, in whole items |
 //! | [`Mmap`] | `mmap.mmap` | a file's or the system's, can be closed |
+//! | [`Stream`] | `io.BytesIO` | writable, moves on resize, can be closed; lent out by `getbuffer` alone |
 //! | [`Text`] | `str` | immutable, never moves; locked only |
 //! | [`View`] | `memoryview` | another exporter's, held through one shared managed buffer |
 //!
@@ -55,6 +56,7 @@ mod locked;
 mod mmap;
 pub mod planted;
 mod storage;
+mod stream;
 mod text;
 mod view;
 
@@ -73,6 +75,7 @@ pub use locked::{
 pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
 pub use storage::{Block, Operation};
+pub use stream::Stream;
 pub use text::Text;
 pub use view::{View, ViewError};
 
@@ -176,6 +179,7 @@ mod tests {
         crosses::<ByteArray>();
         crosses::<Array>();
         crosses::<Mmap>();
+        crosses::<Stream>();
         crosses::<Text>();
         crosses::<LockedBuffer>();
         crosses::<Exposed>();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Place, Told, expectations};
-use crate::program::text::write_bytes;
 use crate::program::op::home;
+use crate::program::text::write_bytes;
 use crate::program::{Expect, Program, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
@@ -173,14 +173,31 @@ fn mark(out: &mut String, program: &Program, told: Option<&Told>, version: Versi
 fn picture(picture: &Picture) -> String {
     match picture {
         Picture::Empty => "\"nothing\"".to_owned(),
-        Picture::Exporter(Flavour::Bytes, bytes) => format!("(\"bytes\", {})", Literal(bytes)),
-        Picture::Exporter(Flavour::ByteArray, bytes) => format!("(\"bytearray\", {})", Literal(bytes)),
+        Picture::Exporter { flavour: Flavour::Array(code), bytes, .. } => {
+            format!("(\"array\", \"{}\", {})", code.letter(), Literal(bytes))
+        }
+        Picture::Exporter { flavour: Flavour::Bytes, bytes, .. } => {
+            format!("(\"bytes\", {})", Literal(bytes))
+        }
+        Picture::Exporter { flavour: Flavour::ByteArray, bytes, .. } => {
+            format!("(\"bytearray\", {})", Literal(bytes))
+        }
+        Picture::Exporter { flavour, bytes, cursor } => {
+            format!("(\"{}\", {}, {cursor})", short_name(*flavour), Literal(bytes))
+        }
+        Picture::Closed(flavour) => format!("\"a closed {}\"", short_name(*flavour)),
         Picture::View(view) => view_picture(view),
         Picture::ReleasedView => "\"a released memoryview\"".to_owned(),
         Picture::Export { held: true } => "\"a held export\"".to_owned(),
         Picture::Export { held: false } => "\"a released export\"".to_owned(),
         Picture::Iterator => "\"an iterator\"".to_owned(),
     }
+}
+
+/// `__name__` of the class.
+fn short_name(flavour: Flavour) -> &'static str {
+    let class = flavour.class();
+    class.rsplit_once('.').map_or(class, |(_, name)| name)
 }
 
 fn view_picture(view: &ViewPicture) -> String {

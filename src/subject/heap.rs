@@ -10,7 +10,7 @@
 
 use smallvec::SmallVec;
 
-use crate::exporter::{Exported, Format, Layout, Released};
+use crate::exporter::{Exported, Format, Layout, Mapping, Released, TypeCode};
 use crate::history::{ErrorClass, Seen};
 use crate::program::Slot;
 
@@ -78,10 +78,50 @@ impl std::fmt::Display for Version {
 /// Which exporter an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flavour {
-    /// Immutable.
+    /// `bytes`: immutable.
     Bytes,
-    /// Resizable.
+    /// `bytearray`: resizable.
     ByteArray,
+    /// `array.array`: resizable, in items of this type.
+    Array(TypeCode),
+    /// `mmap.mmap`: resizable where the system can, and can be closed. It has a cursor.
+    Mmap(Mapping),
+    /// `io.BytesIO`: resizable, and can be closed. It has a cursor, and no buffer but by `getbuffer`.
+    Stream,
+}
+
+impl Flavour {
+    /// The name of the class.
+    pub const fn class(self) -> &'static str {
+        match self {
+            Flavour::Bytes => "bytes",
+            Flavour::ByteArray => "bytearray",
+            Flavour::Array(_) => "array.array",
+            Flavour::Mmap(_) => "mmap.mmap",
+            Flavour::Stream => "io.BytesIO",
+        }
+    }
+
+    /// What an export of `length` bytes of it is like.
+    pub fn layout(self, length: usize) -> Layout {
+        match self {
+            Flavour::Array(code) => {
+                let items = (length / code.itemsize()) as isize;
+                Layout::bytes(length, false).recast(Format::new(code.code()), &[items])
+            }
+            Flavour::Bytes => Layout::bytes(length, true),
+            Flavour::Mmap(mapping) => Layout::bytes(length, mapping.readonly),
+            Flavour::ByteArray | Flavour::Stream => Layout::bytes(length, false),
+        }
+    }
+
+    /// What `hash` of it raises.
+    pub const fn unhashable(self) -> Option<ErrorClass> {
+        match self {
+            Flavour::ByteArray | Flavour::Array(_) => Some(ErrorClass::TypeError),
+            Flavour::Bytes | Flavour::Mmap(_) | Flavour::Stream => None,
+        }
+    }
 }
 
 /// The memory of one exporter during one of its own operations, which is atomic with respect to
@@ -97,8 +137,9 @@ pub trait Memory {
     fn set(&mut self, place: usize, byte: u8);
     /// Stores bytes from `start` on, `step` apart; all places are below the length.
     fn write(&mut self, start: usize, step: isize, bytes: &[u8]);
-    /// The memory itself, to change its length: refused while exports exist.
-    fn resize(&mut self) -> Result<&mut Vec<u8>, Exported>;
+    /// Replaces `removed` bytes from `at` on, all of which exist, by `bytes`: refused while exports exist, also
+    /// where the length stays.
+    fn splice(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported>;
 }
 
 /// What a view or an export is made of.
@@ -142,7 +183,15 @@ pub trait Heap {
     fn flavour(&self, exporter: Slot) -> Flavour;
     /// Puts a new exporter in a slot.
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>);
-    /// Runs one operation of an exporter.
+    /// Whether a map or a stream has been closed. Then no operation runs on it.
+    fn is_closed(&self, exporter: Slot) -> bool;
+    /// Closes a map or a stream; to close a closed one does nothing.
+    fn close(&mut self, exporter: Slot) -> Result<(), Exported>;
+    /// Where a map or a stream stands, in bytes from its begin; it may be beyond the end of a stream.
+    fn cursor(&self, exporter: Slot) -> usize;
+    /// Moves a map or a stream there.
+    fn set_cursor(&mut self, exporter: Slot, place: usize);
+    /// Runs one operation of an exporter that is not closed.
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R;
 
     /// Makes a view with a managed buffer of its own; of a view, one on the same managed buffer.

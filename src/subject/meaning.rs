@@ -4,9 +4,12 @@
 //! `bytesobject.c`, `bytes_methods.c` and `memoryobject.c`, of which the order of checks is kept:
 //! it decides which of two errors is raised. Where versions differ, the version is asked.
 
+mod arrays;
 mod compare;
 mod exporters;
 mod make;
+mod maps;
+mod streams;
 mod views;
 
 use super::heap::{Buffer, Flavour, Heap, Source};
@@ -76,7 +79,12 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         },
         Op::Equal | Op::Less => compare::run(heap, step),
         _ if receiver(step).kind == SlotKind::View => views::run(heap, step),
-        _ => exporters::run(heap, step),
+        _ => match heap.flavour(receiver(step)) {
+            Flavour::Bytes | Flavour::ByteArray => exporters::run(heap, step),
+            Flavour::Array(_) => arrays::run(heap, step),
+            Flavour::Mmap(_) => maps::run(heap, step),
+            Flavour::Stream => streams::run(heap, step),
+        },
     }
 }
 
@@ -121,8 +129,12 @@ impl From<NoBuffer> for Stop {
 }
 
 /// Whether an argument has a buffer at all: `PyObject_CheckBuffer`.
-fn is_exporter(arg: &Arg) -> bool {
-    matches!(arg, Arg::Bytes(_) | Arg::Slot(_))
+fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
+    match arg {
+        Arg::Bytes(_) => true,
+        Arg::Slot(slot) => slot.kind != SlotKind::Exporter || heap.flavour(*slot) != Flavour::Stream,
+        _ => false,
+    }
 }
 
 /// Acquires the buffer of an argument, runs `f` on its layout and its contents in C order, and
@@ -135,7 +147,7 @@ fn with_buffer<H: Heap, R>(
 ) -> std::result::Result<Result<R>, NoBuffer> {
     let slot = match arg {
         Arg::Bytes(bytes) => return Ok(f(heap, &Layout::bytes(bytes.len(), true), bytes)),
-        Arg::Slot(slot) => *slot,
+        Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
         _ => return Err(NoBuffer::NotAnExporter),
     };
     let hold = heap.hold(slot).map_err(|Released| NoBuffer::Released)?;
@@ -179,13 +191,14 @@ fn loose(flavour: Flavour, bytes: &[u8]) -> Value {
     match flavour {
         Flavour::Bytes => Value::Bytes(bytes.into()),
         Flavour::ByteArray => Value::ByteArray(bytes.into()),
+        other => Value::Foreign(other.class().into()),
     }
 }
 
 /// What an object is made of: `Err` if it is nothing that has memory.
-fn source(arg: &Arg) -> Result<Source<'_>> {
+fn source<'a, H: Heap>(heap: &H, arg: &'a Arg) -> Result<Source<'a>> {
     match arg {
-        Arg::Slot(slot) => Ok(Source::Slot(*slot)),
+        Arg::Slot(slot) if is_exporter(heap, arg) => Ok(Source::Slot(*slot)),
         Arg::Bytes(bytes) => Ok(Source::Bytes(bytes)),
         _ => Err(ErrorClass::TypeError.into()),
     }

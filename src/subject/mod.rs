@@ -88,8 +88,17 @@ pub fn first_different(
 pub enum Shown<'a> {
     /// Nothing.
     Empty,
-    /// An exporter of these contents.
-    Exporter(Flavour, &'a [u8]),
+    /// An exporter.
+    Exporter {
+        /// Which.
+        flavour: Flavour,
+        /// What it holds.
+        bytes: &'a [u8],
+        /// Where it stands; 0 if it has no cursor.
+        cursor: usize,
+    },
+    /// A map or a stream that was closed.
+    Closed(Flavour),
     /// A view whose items are there.
     View(&'a Layout),
     /// A view that was released.
@@ -108,8 +117,17 @@ pub enum Shown<'a> {
 pub enum Picture {
     /// Nothing.
     Empty,
-    /// An exporter of these contents.
-    Exporter(Flavour, Vec<u8>),
+    /// An exporter.
+    Exporter {
+        /// Which.
+        flavour: Flavour,
+        /// What it holds.
+        bytes: Vec<u8>,
+        /// Where it stands; 0 if it has no cursor.
+        cursor: usize,
+    },
+    /// A map or a stream that was closed.
+    Closed(Flavour),
     /// A view.
     View(ViewPicture),
     /// A view that was released.
@@ -166,7 +184,10 @@ impl From<&Shown<'_>> for Picture {
     fn from(shown: &Shown<'_>) -> Picture {
         match *shown {
             Shown::Empty => Picture::Empty,
-            Shown::Exporter(flavour, bytes) => Picture::Exporter(flavour, bytes.to_vec()),
+            Shown::Exporter { flavour, bytes, cursor } => {
+                Picture::Exporter { flavour, bytes: bytes.to_vec(), cursor }
+            }
+            Shown::Closed(flavour) => Picture::Closed(flavour),
             Shown::View(layout) => Picture::View(layout.into()),
             Shown::ReleasedView => Picture::ReleasedView,
             Shown::Export { held } => Picture::Export { held },
@@ -180,12 +201,20 @@ impl fmt::Display for Picture {
         use crate::program::text::write_bytes;
         match self {
             Picture::Empty => f.write_str("nothing"),
-            Picture::Exporter(Flavour::Bytes, bytes) => write_bytes(f, bytes),
-            Picture::Exporter(Flavour::ByteArray, bytes) => {
-                f.write_str("bytearray(")?;
+            Picture::Exporter { flavour: Flavour::Bytes, bytes, .. } => write_bytes(f, bytes),
+            Picture::Exporter { flavour, bytes, cursor } => {
+                write!(f, "{}(", flavour.class())?;
+                if let Flavour::Array(code) = flavour {
+                    write!(f, "\"{}\", ", code.letter())?;
+                }
                 write_bytes(f, bytes)?;
-                f.write_str(")")
+                f.write_str(")")?;
+                match flavour {
+                    Flavour::Mmap(_) | Flavour::Stream => write!(f, " at {cursor}"),
+                    _ => Ok(()),
+                }
             }
+            Picture::Closed(flavour) => write!(f, "a closed {}", flavour.class()),
             Picture::View(view) => view.fmt(f),
             Picture::ReleasedView => f.write_str("a released memoryview"),
             Picture::Export { held: true } => f.write_str("a held export"),

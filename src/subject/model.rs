@@ -41,6 +41,8 @@ enum Kind {
         flavour: Flavour,
         bytes: Vec<u8>,
         exports: u16,
+        cursor: usize,
+        closed: bool,
     },
     /// What the views on one export share (clause M4). The owner is free once no view is left.
     Managed {
@@ -119,7 +121,10 @@ impl Model {
         };
         let Some(id) = object else { return Shown::Empty };
         match self.kind(id) {
-            Kind::Exporter { flavour, bytes, .. } => Shown::Exporter(*flavour, bytes),
+            Kind::Exporter { flavour, closed: true, .. } => Shown::Closed(*flavour),
+            Kind::Exporter { flavour, bytes, cursor, .. } => {
+                Shown::Exporter { flavour: *flavour, bytes, cursor: *cursor }
+            }
             Kind::View { released: true, .. } => Shown::ReleasedView,
             Kind::View { layout, .. } => Shown::View(layout),
             other => unreachable!("{slot} holds {other:?}"),
@@ -190,9 +195,11 @@ impl Model {
     /// Adds an export and a reference to an exporter or a view.
     fn acquire(&mut self, id: Id) -> Result<Layout, Released> {
         let layout = match self.kind_mut(id) {
-            Kind::Exporter { flavour, bytes, exports } => {
+            // A closed map answers as a released view does.
+            Kind::Exporter { closed: true, .. } => return Err(Released),
+            Kind::Exporter { flavour, bytes, exports, .. } => {
                 *exports += 1;
-                Layout::bytes(bytes.len(), *flavour == Flavour::Bytes)
+                flavour.layout(bytes.len())
             }
             Kind::View { released: true, .. } => return Err(Released),
             Kind::View { layout, exports, .. } => {
@@ -226,8 +233,7 @@ impl Model {
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
             Source::Bytes(bytes) => {
-                let exporter =
-                    self.add(Kind::Exporter { flavour: Flavour::Bytes, bytes: bytes.to_vec(), exports: 0 });
+                let exporter = self.add(exporter(Flavour::Bytes, bytes.to_vec()));
                 // Whoever acquires it next holds the only reference.
                 self.objects[exporter as usize].references = 0;
                 Ok(exporter)
@@ -238,11 +244,17 @@ impl Model {
     /// What `hash` of an object raises.
     fn unhashable(&self, id: Id) -> Option<ErrorClass> {
         match self.kind(id) {
-            Kind::Exporter { flavour: Flavour::Bytes, .. } | Kind::View { hashed: Some(_), .. } => None,
+            Kind::View { hashed: Some(_), .. } => None,
+            Kind::Exporter { flavour, .. } => flavour.unhashable(),
             Kind::View { managed, layout, .. } => unhashable_view(layout, self.unhashable(*managed)),
             Kind::Managed { owner, .. } => self.unhashable(*owner),
-            _ => Some(ErrorClass::TypeError),
+            Kind::Gone => unreachable!("a view keeps its memory alive"),
         }
+    }
+
+    fn exporter_mut(&mut self, exporter: Slot) -> &mut Kind {
+        let id = self.exporters[exporter.at()].expect("only filled slots are asked");
+        self.kind_mut(id)
     }
 
     fn view_id(&self, view: Slot) -> Id {
@@ -276,6 +288,11 @@ impl Model {
     }
 }
 
+/// A new exporter.
+fn exporter(flavour: Flavour, bytes: Vec<u8>) -> Kind {
+    Kind::Exporter { flavour, bytes, exports: 0, cursor: 0, closed: false }
+}
+
 struct Plain<'a> {
     bytes: &'a mut Vec<u8>,
     exports: u16,
@@ -306,8 +323,12 @@ impl Memory for Plain<'_> {
         }
     }
 
-    fn resize(&mut self) -> Result<&mut Vec<u8>, Exported> {
-        if self.exports > 0 { Err(Exported(self.exports.into())) } else { Ok(self.bytes) }
+    fn splice(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
+        if self.exports > 0 {
+            return Err(Exported(self.exports.into()));
+        }
+        self.bytes.splice(at..at + removed, bytes.iter().copied());
+        Ok(())
     }
 }
 
@@ -362,21 +383,50 @@ impl Heap for Model {
 
     fn flavour(&self, exporter: Slot) -> Flavour {
         match self.shown(exporter) {
-            Shown::Exporter(flavour, _) => flavour,
+            Shown::Exporter { flavour, .. } | Shown::Closed(flavour) => flavour,
             other => unreachable!("{exporter} holds {other:?}"),
         }
     }
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
-        let exporter = self.add(Kind::Exporter { flavour, bytes, exports: 0 });
+        let exporter = self.add(exporter(flavour, bytes));
         if let Some(old) = self.exporters[dest.at()].replace(exporter) {
             self.forget(old);
         }
     }
 
+    fn is_closed(&self, exporter: Slot) -> bool {
+        matches!(self.shown(exporter), Shown::Closed(_))
+    }
+
+    fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
+        match self.exporter_mut(exporter) {
+            Kind::Exporter { closed: true, .. } => Ok(()),
+            Kind::Exporter { exports: 0, closed, bytes, .. } => {
+                *closed = true;
+                bytes.clear();
+                Ok(())
+            }
+            Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn cursor(&self, exporter: Slot) -> usize {
+        match self.shown(exporter) {
+            Shown::Exporter { cursor, .. } => cursor,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn set_cursor(&mut self, exporter: Slot, place: usize) {
+        if let Kind::Exporter { cursor, .. } = self.exporter_mut(exporter) {
+            *cursor = place;
+        }
+    }
+
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
-        let id = self.exporters[exporter.at()].expect("only filled slots are asked");
-        match self.kind_mut(id) {
+        match self.exporter_mut(exporter) {
             Kind::Exporter { bytes, exports, .. } => f(&mut Plain { bytes, exports: *exports }),
             other => unreachable!("{exporter} holds {other:?}"),
         }
@@ -459,8 +509,9 @@ impl Heap for Model {
         };
         Ok(match self.kind(owner) {
             Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
-            Kind::Exporter { .. } => Owner::Object {
-                slot: named(&self.exporters, SlotKind::Exporter),
+            Kind::Exporter { flavour, .. } => Owner::Object {
+                // The buffer of a stream is an object of its own.
+                slot: named(&self.exporters, SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
                 unhashable: self.unhashable(owner),
             },
             _ => {
@@ -519,8 +570,10 @@ impl Heap for Model {
             self.iterators[iterator.at()].clone().expect("only filled slots are asked");
         let Some(target) = target else { return Ok(None) };
         let item = match self.kind(target) {
-            Kind::Exporter { bytes, .. } => {
-                bytes.get(next).map(|&byte| (Format::BYTES, Seen::from_slice(&[byte])))
+            Kind::Exporter { flavour, bytes, .. } => {
+                let format = flavour.layout(0).format;
+                let item = bytes.chunks_exact(format.itemsize()).nth(next);
+                item.map(|item| (format, Seen::from_slice(item)))
             }
             Kind::View { layout, released, .. } => {
                 let shown = if *released { Err(Released) } else { Ok(layout) };

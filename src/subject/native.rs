@@ -5,7 +5,8 @@ use super::heap::{
 };
 use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, meaning, occupied};
 use crate::exporter::{
-    ByteArray, Bytes, Export, Exported, Format, Layout, NotExported, Operation, Provider, Released, View,
+    Array, Block, ByteArray, Bytes, Closing, Export, Exported, Format, Items, Layout, Map, Mmap, NotExported,
+    Operation, Provider, Released, Stream, View,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -14,16 +15,10 @@ use crate::program::{Slot, SlotKind, Step, limits};
 #[derive(Debug)]
 pub struct Native {
     version: Version,
-    exporters: [Option<Owned>; limits::EXPORTERS as usize],
+    exporters: [Option<Provider>; limits::EXPORTERS as usize],
     views: [Option<Viewed>; limits::VIEWS as usize],
     exports: [Option<Option<Export>>; limits::EXPORTS as usize],
     iterators: [Option<Iteration>; limits::ITERATORS as usize],
-}
-
-#[derive(Debug, Clone)]
-enum Owned {
-    Bytes(Bytes),
-    ByteArray(ByteArray),
 }
 
 #[derive(Debug)]
@@ -40,7 +35,7 @@ struct Iteration {
 
 #[derive(Debug)]
 enum Target {
-    Owned(Owned),
+    Exporter(Provider),
     /// The length is that of when the iterator was made: it outlives a release.
     View(View, usize),
 }
@@ -57,7 +52,7 @@ impl Native {
         }
     }
 
-    fn owned(&self, slot: Slot) -> &Owned {
+    fn exporter(&self, slot: Slot) -> &Provider {
         self.exporters[slot.at()].as_ref().expect("only filled slots are asked")
     }
 
@@ -69,17 +64,11 @@ impl Native {
         match source {
             Source::Bytes(bytes) => Ok(Bytes::new(bytes).export()),
             Source::Slot(slot) => match slot.kind {
-                SlotKind::Exporter => Ok(match self.owned(slot) {
-                    Owned::Bytes(bytes) => bytes.export(),
-                    Owned::ByteArray(array) => array.export(),
-                }),
+                SlotKind::Exporter => export(self.exporter(slot)),
                 SlotKind::View => self.viewed(slot).export(),
                 SlotKind::Export => {
                     match self.exports[slot.at()].as_ref().expect("only filled slots are asked") {
-                        Some(export) => export.provider().export().map_err(|error| match error {
-                            NotExported::Released => Released,
-                            other => unreachable!("no slot holds what answers that {other}"),
-                        }),
+                        Some(held) => export(held.provider()),
                         None => Err(Released),
                     }
                 }
@@ -90,6 +79,55 @@ impl Native {
 
     fn set_view(&mut self, dest: Slot, view: View) {
         self.views[dest.at()] = Some(Viewed { view, hashed: None });
+    }
+}
+
+/// An export of an exporter or a view. A closed map answers as a released view does.
+fn export(provider: &Provider) -> Result<Export, Released> {
+    provider.export().map_err(|error| match error {
+        NotExported::Released | NotExported::Closed => Released,
+        NotExported::NoBuffer => unreachable!("no slot holds text"),
+    })
+}
+
+/// Which exporter an object is.
+fn flavour(provider: &Provider) -> Flavour {
+    match provider {
+        Provider::Bytes(_) => Flavour::Bytes,
+        Provider::ByteArray(_) => Flavour::ByteArray,
+        Provider::Array(array) => Flavour::Array(array.code()),
+        Provider::Mmap(map) => Flavour::Mmap(map.mapping()),
+        Provider::Stream(_) => Flavour::Stream,
+        Provider::Text(_) | Provider::View(_) => unreachable!("no slot of exporters holds one"),
+    }
+}
+
+/// Runs one operation of an exporter that is not closed.
+fn operate<R>(provider: &Provider, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
+    let open = "a closed object is asked nothing";
+    match provider {
+        Provider::Bytes(bytes) => f(&mut Immutable(bytes.as_slice())),
+        Provider::ByteArray(array) => array.operate(|operation| f(operation)),
+        Provider::Array(array) => array.operate(|operation| f(operation)),
+        Provider::Mmap(map) => map.operate(|operation| f(operation)).expect(open),
+        Provider::Stream(stream) => stream.operate(|operation| f(operation)).expect(open),
+        Provider::Text(_) | Provider::View(_) => unreachable!("no slot of exporters holds one"),
+    }
+}
+
+fn is_closed(provider: &Provider) -> bool {
+    match provider {
+        Provider::Mmap(map) => map.is_closed(),
+        Provider::Stream(stream) => stream.is_closed(),
+        _ => false,
+    }
+}
+
+fn cursor(provider: &Provider) -> usize {
+    match provider {
+        Provider::Mmap(map) => map.cursor(),
+        Provider::Stream(stream) => stream.cursor(),
+        _ => 0,
     }
 }
 
@@ -111,17 +149,46 @@ fn gather(layout: &Layout, read: impl Fn(isize, &mut [u8])) -> Buffer {
 /// What `hash` of an exporter raises.
 fn unhashable(provider: &Provider) -> Option<ErrorClass> {
     match provider {
-        Provider::Bytes(_) => None,
-        Provider::ByteArray(_) | Provider::Array(_) => Some(ErrorClass::TypeError),
-        Provider::Mmap(_) | Provider::Text(_) => None,
         Provider::View(view) => match (view.layout(), view.provider()) {
             (Ok(layout), Ok(provider)) => unhashable_view(layout, unhashable(&provider)),
             _ => Some(ErrorClass::ValueError),
         },
+        exporter => flavour(exporter).unhashable(),
     }
 }
 
-impl Memory for Operation<'_> {
+/// How memory of one kind changes its length.
+trait Splice {
+    fn splice_bytes(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported>;
+}
+
+impl Splice for Operation<'_> {
+    fn splice_bytes(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
+        let memory = self.resize()?;
+        // An object with a planted fault may show bytes that it does not have.
+        let (at, end) = (at.min(memory.len()), (at + removed).min(memory.len()));
+        memory.splice(at..end, bytes.iter().copied());
+        Ok(())
+    }
+}
+
+impl Splice for Operation<'_, Items> {
+    fn splice_bytes(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
+        let size = self.itemsize();
+        self.splice(at / size, removed / size, bytes)
+    }
+}
+
+impl Splice for Operation<'_, Map> {
+    fn splice_bytes(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
+        unreachable!("a map neither gains {} nor loses {removed} bytes at {at}", bytes.len())
+    }
+}
+
+impl<M: Block> Memory for Operation<'_, M>
+where
+    Self: Splice,
+{
     fn length(&self) -> usize {
         Operation::len(self)
     }
@@ -144,8 +211,8 @@ impl Memory for Operation<'_> {
         Operation::write(self, start, step, bytes).expect("the places are within the length");
     }
 
-    fn resize(&mut self) -> Result<&mut Vec<u8>, Exported> {
-        Operation::resize(self)
+    fn splice(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
+        self.splice_bytes(at, removed, bytes)
     }
 }
 
@@ -173,7 +240,7 @@ impl Memory for Immutable<'_> {
         unreachable!("bytes are immutable")
     }
 
-    fn resize(&mut self) -> Result<&mut Vec<u8>, Exported> {
+    fn splice(&mut self, _: usize, _: usize, _: &[u8]) -> Result<(), Exported> {
         unreachable!("bytes are immutable")
     }
 }
@@ -196,11 +263,7 @@ impl Heap for Native {
 
     fn same(&self, one: Slot, other: Slot) -> bool {
         match (one.kind, other.kind) {
-            (SlotKind::Exporter, SlotKind::Exporter) => match (self.owned(one), self.owned(other)) {
-                (Owned::Bytes(one), Owned::Bytes(other)) => one.same(other),
-                (Owned::ByteArray(one), Owned::ByteArray(other)) => one.same(other),
-                _ => false,
-            },
+            (SlotKind::Exporter, SlotKind::Exporter) => self.exporter(one).same(self.exporter(other)),
             (SlotKind::View, SlotKind::View) => self.viewed(one).same(self.viewed(other)),
             _ => one == other,
         }
@@ -216,24 +279,51 @@ impl Heap for Native {
     }
 
     fn flavour(&self, exporter: Slot) -> Flavour {
-        match self.owned(exporter) {
-            Owned::Bytes(_) => Flavour::Bytes,
-            Owned::ByteArray(_) => Flavour::ByteArray,
-        }
+        flavour(self.exporter(exporter))
     }
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
         self.exporters[dest.at()] = Some(match flavour {
-            Flavour::Bytes => Owned::Bytes(Bytes::new(&bytes)),
-            Flavour::ByteArray => Owned::ByteArray(ByteArray::new(bytes)),
+            Flavour::Bytes => Bytes::new(&bytes).into(),
+            Flavour::ByteArray => ByteArray::new(bytes).into(),
+            Flavour::Array(code) => Array::new(code, &bytes).into(),
+            Flavour::Mmap(mapping) => {
+                let map = Mmap::anonymous(bytes.len(), mapping).expect("a few bytes can be mapped");
+                if !mapping.readonly {
+                    map.operate(|operation| operation.write(0, 1, &bytes)).expect("a new map is open");
+                }
+                map.into()
+            }
+            Flavour::Stream => Stream::new(bytes).into(),
         });
     }
 
-    fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
-        match self.owned(exporter) {
-            Owned::Bytes(bytes) => f(&mut Immutable(bytes.as_slice())),
-            Owned::ByteArray(array) => array.operate(|operation| f(operation)),
+    fn is_closed(&self, exporter: Slot) -> bool {
+        is_closed(self.exporter(exporter))
+    }
+
+    fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
+        match self.exporter(exporter) {
+            Provider::Mmap(map) => map.close(Closing::Refuse),
+            Provider::Stream(stream) => stream.close(),
+            other => unreachable!("{} cannot be closed", other.name()),
         }
+    }
+
+    fn cursor(&self, exporter: Slot) -> usize {
+        cursor(self.exporter(exporter))
+    }
+
+    fn set_cursor(&mut self, exporter: Slot, place: usize) {
+        match self.exporter(exporter) {
+            Provider::Mmap(map) => map.set_cursor(place),
+            Provider::Stream(stream) => stream.set_cursor(place),
+            other => unreachable!("{} has no cursor", other.name()),
+        }
+    }
+
+    fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
+        operate(self.exporter(exporter), f)
     }
 
     fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
@@ -273,19 +363,18 @@ impl Heap for Native {
     fn owner(&self, view: Slot) -> Result<Owner, Released> {
         Ok(match self.viewed(view).provider()? {
             Provider::Bytes(bytes) => Owner::Bytes(bytes.as_slice().into()),
-            Provider::ByteArray(array) => {
-                let slot = Slot::all(SlotKind::Exporter).find(
-                    |slot| matches!(&self.exporters[slot.at()], Some(Owned::ByteArray(other)) if other.same(&array)),
-                );
-                Owner::Object { slot, unhashable: Some(ErrorClass::TypeError) }
-            }
-            Provider::Array(_) | Provider::Mmap(_) | Provider::Text(_) => {
-                unreachable!("no slot holds one of these yet")
-            }
             Provider::View(view) => {
                 let slot = Slot::all(SlotKind::View)
                     .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
                 Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
+            }
+            // The buffer of a stream is an object of its own.
+            exporter @ Provider::Stream(_) => Owner::Object { slot: None, unhashable: unhashable(&exporter) },
+            exporter => {
+                let is_it =
+                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(&exporter));
+                let slot = Slot::all(SlotKind::Exporter).find(is_it);
+                Owner::Object { slot, unhashable: unhashable(&exporter) }
             }
         })
     }
@@ -313,7 +402,7 @@ impl Heap for Native {
 
     fn iterate(&mut self, dest: Slot, source: Slot) {
         let target = match source.kind {
-            SlotKind::Exporter => Target::Owned(self.owned(source).clone()),
+            SlotKind::Exporter => Target::Exporter(self.exporter(source).clone()),
             _ => {
                 let view = self.viewed(source);
                 Target::View(view.clone(), length_for_iterator(view.layout()))
@@ -325,11 +414,15 @@ impl Heap for Native {
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
         let iteration = self.iterators[iterator.at()].as_mut().expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
-        let byte = |byte: u8| (Format::BYTES, Seen::from_slice(&[byte]));
         let item = match target {
-            Target::Owned(Owned::Bytes(bytes)) => bytes.as_slice().get(iteration.next).copied().map(byte),
-            Target::Owned(Owned::ByteArray(array)) => {
-                array.operate(|operation| operation.get(iteration.next)).map(byte)
+            Target::Exporter(exporter) => {
+                let format = flavour(exporter).layout(0).format;
+                let size = format.itemsize();
+                let place = iteration.next * size;
+                operate(exporter, |memory| {
+                    let fits = place + size <= memory.length();
+                    fits.then(|| (format, (place..place + size).map(|place| memory.get(place)).collect()))
+                })
             }
             Target::View(view, length) => {
                 match next_offset(self.version, *length, iteration.next, view.layout())? {
@@ -369,6 +462,26 @@ impl Heap for Native {
     }
 }
 
+/// Whether an exporter is what the model shows.
+fn shows(exporter: &Provider, shown: &Shown<'_>) -> bool {
+    match (exporter, *shown) {
+        (Provider::ByteArray(array), Shown::Exporter { flavour: Flavour::ByteArray, bytes, .. }) => {
+            array.operate(|operation| operation.equals(bytes))
+        }
+        (Provider::Bytes(own), Shown::Exporter { flavour: Flavour::Bytes, bytes, .. }) => {
+            own.as_slice() == bytes
+        }
+        (exporter, Shown::Closed(expected)) => flavour(exporter) == expected && is_closed(exporter),
+        (exporter, Shown::Exporter { flavour: expected, bytes, cursor: place }) => {
+            flavour(exporter) == expected
+                && !is_closed(exporter)
+                && cursor(exporter) == place
+                && operate(exporter, |memory| memory.contents().as_slice() == bytes)
+        }
+        _ => false,
+    }
+}
+
 impl Subject for Native {
     fn name(&self) -> &str {
         "native"
@@ -383,13 +496,7 @@ impl Subject for Native {
             SlotKind::Exporter,
             occupied(&self.exporters),
             model.occupied(SlotKind::Exporter),
-            |slot| match (&self.exporters[slot.at()], model.shown(slot)) {
-                (Some(Owned::Bytes(own)), Shown::Exporter(Flavour::Bytes, bytes)) => own.as_slice() == bytes,
-                (Some(Owned::ByteArray(array)), Shown::Exporter(Flavour::ByteArray, bytes)) => {
-                    array.operate(|operation| operation.equals(bytes))
-                }
-                _ => false,
-            },
+            |slot| shows(self.exporter(slot), &model.shown(slot)),
         )
         .or_else(|| {
             first_different(SlotKind::View, occupied(&self.views), model.occupied(SlotKind::View), |slot| {
@@ -417,11 +524,12 @@ impl Subject for Native {
         match slot.kind {
             SlotKind::Exporter => match &self.exporters[slot.at()] {
                 None => Picture::Empty,
-                Some(Owned::Bytes(bytes)) => Picture::Exporter(Flavour::Bytes, bytes.as_slice().to_vec()),
-                Some(Owned::ByteArray(array)) => Picture::Exporter(
-                    Flavour::ByteArray,
-                    array.operate(|operation| Memory::contents(operation).to_vec()),
-                ),
+                Some(exporter) if is_closed(exporter) => Picture::Closed(flavour(exporter)),
+                Some(exporter) => Picture::Exporter {
+                    flavour: flavour(exporter),
+                    bytes: operate(exporter, |memory| memory.contents().to_vec()),
+                    cursor: cursor(exporter),
+                },
             },
             SlotKind::View => match &self.views[slot.at()] {
                 None => Picture::Empty,
@@ -450,12 +558,13 @@ impl Subject for Native {
         self.exports = [const { None }; _];
         self.views = [const { None }; _];
         let exporters = std::mem::replace(&mut self.exporters, [const { None }; _]);
-        Slot::all(SlotKind::Exporter).zip(&exporters).find_map(|(slot, exporter)| match exporter {
-            Some(Owned::ByteArray(array)) if array.operate(|operation| operation.resize().is_err()) => {
-                Some(Unrest::StillExported(slot))
-            }
-            Some(Owned::Bytes(bytes)) if bytes.exports() > 0 => Some(Unrest::StillExported(slot)),
-            _ => None,
-        })
+        let stuck = |exporter: &Provider| match exporter {
+            Provider::Bytes(bytes) => bytes.exports() > 0,
+            Provider::Mmap(map) => map.close(Closing::Refuse).is_err(),
+            exporter => !is_closed(exporter) && operate(exporter, |memory| memory.splice(0, 0, &[]).is_err()),
+        };
+        let mut filled = Slot::all(SlotKind::Exporter).zip(&exporters);
+        let found = filled.find(|(_, exporter)| exporter.as_ref().is_some_and(stuck));
+        found.map(|(slot, _)| Unrest::StillExported(slot))
     }
 }

@@ -65,12 +65,13 @@ impl LockedProcs {
 }
 
 impl Provider {
-    /// The locked buffer interface of its type (L8). A memoryview has none: its memory is another object's.
+    /// The locked buffer interface of its type (L8). A memoryview has none: its memory is another object's; nor has
+    /// a stream, which has no buffer of its own either.
     pub fn locked_procs(&self) -> Option<&'static LockedProcs> {
         match self {
             Self::Bytes(_) | Self::Text(_) => Some(&LockedProcs::IMMUTABLE),
             Self::ByteArray(_) | Self::Array(_) | Self::Mmap(_) => Some(&LockedProcs::WRITABLE),
-            Self::View(_) => None,
+            Self::View(_) | Self::Stream(_) => None,
         }
     }
 }

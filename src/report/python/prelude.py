@@ -31,6 +31,13 @@ def look(name):
     value = globals()[name]
     if isinstance(value, (bytes, bytearray)):
         return (type(value).__name__, bytes(value))
+    kind = type(value).__name__
+    if kind == "array":
+        return (kind, value.typecode, value.tobytes())
+    if kind in ("mmap", "BytesIO"):
+        if value.closed:
+            return "a closed " + kind
+        return (kind, value[:] if kind == "mmap" else value.getvalue(), value.tell())
     if isinstance(value, memoryview):
         try:
             value.format
@@ -38,7 +45,7 @@ def look(name):
             return "a released memoryview"
         keys = "format itemsize nbytes shape strides readonly c_contiguous f_contiguous"
         return {key: getattr(value, key) for key in keys.split()}
-    if type(value).__name__ == "PickleBuffer":
+    if kind == "PickleBuffer":
         try:
             with memoryview(value):
                 return "a held export"
@@ -92,13 +99,14 @@ def rest(wanted):
     if kept not in globals():
         return True
     if kind == "exported":
+        value = globals()[kept]
+        probes = {"bytearray": ("append", 0), "array": ("extend", value), "mmap": ("close",), "BytesIO": ("close",)}
+        name, *args = probes.get(type(value).__name__, ("__len__",))
         try:
-            globals()[kept].append(0)
+            getattr(value, name)(*args)
         except BufferError as error:
-            print("at rest, %s.append(0) raises BufferError: %s" % (kept, error))
+            print("at rest, %s.%s raises BufferError: %s" % (kept, name, error))
             return False
-        except AttributeError:
-            pass
         return True
     if not hasattr(sys, "getrefcount"):
         print("this Python does not count references")

@@ -59,6 +59,7 @@ fn side<H: Heap>(heap: &H, arg: &Arg) -> Side {
             SlotKind::Exporter => match heap.flavour(*slot) {
                 Flavour::Bytes => Side::Bytes,
                 Flavour::ByteArray => Side::ByteArray,
+                Flavour::Array(_) | Flavour::Mmap(_) | Flavour::Stream => Side::Other,
             },
             SlotKind::Export | SlotKind::Iterator => Side::Other,
         },

@@ -34,7 +34,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let place = arg(0).map_or(Ok(-1), index::ssize)?;
             heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
-                Ok(Value::Int(i128::from(memory.resize()?.remove(place))))
+                let byte = memory.get(place);
+                memory.splice(place, 1, &[])?;
+                Ok(Value::Int(i128::from(byte)))
             })
         }
         Op::Remove => {
@@ -89,7 +91,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Hash => match flavour {
             Flavour::Bytes => Ok(Value::HashOf(contents(heap, slot).as_slice().into())),
-            Flavour::ByteArray => Err(ErrorClass::TypeError.into()),
+            _ => Err(ErrorClass::TypeError.into()),
         },
         Op::Hex => hex(heap, step, |heap| Ok(contents(heap, slot))),
         Op::Find | Op::IndexOf | Op::Count => look_for(heap, step),
@@ -144,12 +146,12 @@ fn insert(memory: &mut dyn Memory, place: isize, byte: u8) -> Result {
     } else {
         (place as usize).min(length)
     };
-    memory.resize()?.insert(place, byte);
+    memory.splice(place, 0, &[byte])?;
     Ok(Value::None)
 }
 
 fn memory_remove(memory: &mut dyn Memory, place: usize) -> Result {
-    memory.resize()?.remove(place);
+    memory.splice(place, 1, &[])?;
     Ok(Value::None)
 }
 
@@ -186,7 +188,7 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             if memory.length() + bytes.len() > limits::LENGTH {
                 return Err(TOO_LONG);
             }
-            memory.resize()?.extend_from_slice(bytes);
+            memory.splice(memory.length(), 0, bytes)?;
             Ok(Value::None)
         })
     };
@@ -196,7 +198,7 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             let bytes = contents(heap, slot);
             append(heap, &bytes)
         }
-        _ if is_exporter(arg) => {
+        _ if is_exporter(heap, arg) => {
             match super::with_buffer(heap, arg, super::Request::Simple, |heap, _, bytes| append(heap, bytes))
             {
                 Ok(result) => result,
@@ -225,7 +227,7 @@ fn in_place_add<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) 
         heap.operate(slot, |memory| {
             grown(memory.length())?;
             if !added.is_empty() {
-                memory.resize()?.extend_from_slice(added);
+                memory.splice(memory.length(), 0, added)?;
             }
             Ok(None)
         })
@@ -283,8 +285,10 @@ fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
         if count > length {
             return Err(ErrorClass::IndexError.into());
         }
-        let bytes = memory.resize()?;
-        Ok(bytes.drain(..count).collect::<Vec<u8>>())
+        let mut taken = memory.contents().to_vec();
+        taken.truncate(count);
+        memory.splice(0, count, &[])?;
+        Ok(taken)
     })?;
     exporter(heap, step, Flavour::Bytes, taken)
 }
@@ -482,15 +486,16 @@ fn assign(memory: &mut dyn Memory, slice: &crate::program::SliceArg, bytes: &[u8
         } else if memory.length() - part.count + bytes.len() > limits::LENGTH {
             return Err(TOO_LONG);
         } else {
-            memory.resize()?.splice(start..start + part.count, bytes.iter().copied());
+            memory.splice(start, part.count, bytes)?;
         }
     } else if bytes.is_empty() {
         // An extended slice is refused even if there is nothing to delete (clause S3).
-        let memory = memory.resize()?;
-        let mut doomed = vec![false; memory.len()];
+        let contents = memory.contents();
+        let mut doomed = vec![false; contents.len()];
         part.places().for_each(|place| doomed[place] = true);
-        let mut doomed = doomed.into_iter();
-        memory.retain(|_| !doomed.next().unwrap_or(false));
+        let kept: Buffer =
+            contents.iter().zip(doomed).filter(|(_, doomed)| !doomed).map(|(&byte, _)| byte).collect();
+        memory.splice(0, contents.len(), &kept)?;
     } else if bytes.len() != part.count {
         return Err(ErrorClass::ValueError.into());
     } else {

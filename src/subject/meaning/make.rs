@@ -1,6 +1,6 @@
 //! Construction: `bytearray()`, `bytes()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
 
-use super::super::heap::{Flavour, Heap, Memory};
+use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
 use super::{
     Request, Result, TOO_LONG, byte_item, byte_items, exact_bytes, is_exporter, receiver, source, with_buffer,
@@ -16,6 +16,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 // `object.__init__`, which accepts anything after another `__new__`.
                 Flavour::Bytes => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
+                other => unreachable!("no operation makes {} yet", other.class()),
             }
         }
         Op::NewByteArray => {
@@ -30,7 +31,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             super::exporter(heap, step, Flavour::Bytes, bytes)
         }
         Op::NewView | Op::Acquire => {
-            let source = source(&step.args[0])?;
+            let source = source(heap, &step.args[0])?;
             let dest = super::dest(step);
             match step.op {
                 Op::NewView => heap.view(dest, source)?,
@@ -52,10 +53,9 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
     // From 3.15 on exports forbid it even if there is nothing to empty.
     let always = heap.version().since(15);
-    heap.operate(
-        exporter,
-        |memory| if always { Ok(memory.resize().map(Vec::clear)?) } else { set_len(memory, 0) },
-    )?;
+    heap.operate(exporter, |memory| {
+        if always { Ok(memory.splice(0, memory.length(), &[])?) } else { set_len(memory, 0) }
+    })?;
     match step.args.first() {
         None => {}
         Some(Arg::Int(_)) => {
@@ -66,7 +66,7 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Some(Arg::Str(_)) => return Err(ErrorClass::TypeError.into()),
         // While the new contents are copied, the export of their source exists. The source may be
         // this very object, empty by then.
-        Some(arg) if is_exporter(arg) => with_buffer(heap, arg, Request::Full, |heap, _, bytes| {
+        Some(arg) if is_exporter(heap, arg) => with_buffer(heap, arg, Request::Full, |heap, _, bytes| {
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -74,7 +74,7 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
         })??,
         // From 3.11 on, room for all items of a list is made before any is read.
         Some(Arg::List(items) | Arg::Tuple(items)) if heap.version().since(11) && !items.is_empty() => {
-            heap.operate(exporter, |memory| memory.resize().map(drop))?;
+            heap.operate(exporter, |memory| memory.splice(0, 0, &[]))?;
             // While they are ints, an error leaves nothing; at the first that is not, it is
             // started over.
             if let Err(stop) = fill(heap, exporter, &step.args[0]) {
@@ -99,10 +99,7 @@ fn ints_up_to_the_error(items: &[Arg]) -> bool {
 fn fill<H: Heap>(heap: &mut H, exporter: Slot, arg: &Arg) -> Result<()> {
     for item in super::items(heap, arg)? {
         let byte = byte_item(&item)?;
-        heap.operate(exporter, |memory| -> Result<()> {
-            memory.resize()?.push(byte);
-            Ok(())
-        })?;
+        heap.operate(exporter, |memory| -> Result<()> { Ok(memory.splice(memory.length(), 0, &[byte])?) })?;
     }
     Ok(())
 }
@@ -116,7 +113,9 @@ pub(super) fn bytearray_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> 
         }
         // A string needs an encoding.
         Arg::Str(_) => Err(ErrorClass::TypeError.into()),
-        _ if is_exporter(arg) => with_buffer(heap, arg, Request::Full, |_, _, bytes| Ok(bytes.to_vec()))?,
+        _ if is_exporter(heap, arg) => {
+            with_buffer(heap, arg, Request::Full, |_, _, bytes| Ok(bytes.to_vec()))?
+        }
         _ => byte_items(heap, arg),
     }
 }
@@ -153,14 +152,18 @@ pub(super) fn is_too_long(size: i128) -> bool {
 
 /// `PyByteArray_Resize`: nothing is checked if the length stays (clause S3).
 pub(super) fn set_len(memory: &mut dyn Memory, length: usize) -> Result<()> {
-    if length == memory.length() {
+    let before = memory.length();
+    if length == before {
         return Ok(());
     }
-    let bytes = memory.resize()?;
     if length > limits::LENGTH {
+        memory.splice(before, 0, &[])?;
         return Err(ErrorClass::MemoryError.into());
     }
-    bytes.resize(length, 0);
+    match length.checked_sub(before) {
+        Some(more) => memory.splice(before, 0, &Buffer::from_elem(0, more))?,
+        None => memory.splice(length, before - length, &[])?,
+    }
     Ok(())
 }
 
@@ -169,8 +172,5 @@ fn replace(memory: &mut dyn Memory, bytes: &[u8]) -> Result<()> {
         memory.write(0, 1, bytes);
         return Ok(());
     }
-    let old = memory.resize()?;
-    old.clear();
-    old.extend_from_slice(bytes);
-    Ok(())
+    Ok(memory.splice(0, memory.length(), bytes)?)
 }

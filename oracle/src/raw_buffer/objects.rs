@@ -1,0 +1,185 @@
+//! How the exporters of the standard library's modules lie in memory, as far as it is looked at: the same from 3.9 to
+//! 3.15. Each struct is the beginning of CPython's; [`Modules::find`] checks them against real objects.
+
+use std::ffi::{c_char, c_int};
+use std::ptr;
+use std::sync::OnceLock;
+
+use pyo3::types::PyAnyMethods;
+use pyo3::{PyResult, Python, ffi};
+
+use super::{Object, Type};
+
+/// `Modules/arraymodule.c`
+#[repr(C)]
+struct ArrayObject {
+    ob_base: ffi::PyVarObject,
+    ob_item: *mut c_char,
+    allocated: ffi::Py_ssize_t,
+    ob_descr: *const ArrayDescr,
+}
+
+#[repr(C)]
+struct ArrayDescr {
+    typecode: c_char,
+    itemsize: c_int,
+}
+
+/// `Modules/mmapmodule.c`
+#[repr(C)]
+struct MapObject {
+    ob_base: ffi::PyObject,
+    data: *mut c_char,
+    size: ffi::Py_ssize_t,
+    pos: ffi::Py_ssize_t,
+}
+
+/// `Modules/_io/bytesio.c`
+#[repr(C)]
+struct StreamObject {
+    ob_base: ffi::PyObject,
+    buf: *mut ffi::PyObject,
+    pos: ffi::Py_ssize_t,
+    string_size: ffi::Py_ssize_t,
+}
+
+/// What `BytesIO.getbuffer` makes a view of.
+#[repr(C)]
+struct StreamBuffer {
+    ob_base: ffi::PyObject,
+    source: *mut StreamObject,
+}
+
+/// The types of these objects, by their addresses. They live as long as the interpreter.
+#[derive(Debug, Default)]
+struct Modules {
+    array: usize,
+    map: usize,
+    stream: usize,
+    stream_buffer: usize,
+    /// What an array shows that has no memory.
+    empty: usize,
+}
+
+static MODULES: OnceLock<Modules> = OnceLock::new();
+
+/// Imports the modules, and finds out whether their objects are laid out as this file says.
+///
+/// # Errors
+/// A sentence that says they are not.
+pub fn know(py: Python<'_>) -> Result<(), String> {
+    let modules = Modules::find(py).map_err(|error| format!("array, mmap and io cannot be used: {error}"))?;
+    let modules = MODULES.get_or_init(|| modules);
+    let known = |code: &std::ffi::CStr, expected: &Seen| -> Option<bool> {
+        let object = py.eval(code, None, None).ok()?.unbind();
+        Some(modules.look(object.as_ptr())?.is(expected))
+    };
+    let expected = [
+        (c"__import__('array').array('H', b'abcd')", Seen { bytes: b"abcd", cursor: 0, code: Some('H') }),
+        (c"__import__('io').BytesIO(b'abcd')", Seen { bytes: b"abcd", cursor: 0, code: None }),
+        (c"__import__('mmap').mmap(-1, 4)", Seen { bytes: &[0; 4], cursor: 0, code: None }),
+    ];
+    for (code, expected) in &expected {
+        if known(code, expected) != Some(true) {
+            let code = code.to_string_lossy();
+            return Err(format!(
+                "{code} of this interpreter is laid out in a way that buflock does not know"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What such an object holds.
+struct Seen {
+    bytes: &'static [u8],
+    cursor: usize,
+    code: Option<char>,
+}
+
+/// Where the memory of such an object is, and what else is to be seen of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    /// The first byte; NULL if the object is closed.
+    pub start: *const c_char,
+    /// Bytes.
+    pub length: usize,
+    /// Where it stands.
+    pub cursor: usize,
+    /// The type of its items, if it is an array.
+    pub code: Option<char>,
+}
+
+impl Block {
+    fn is(&self, seen: &Seen) -> bool {
+        // SAFETY: `look` has read the block of an object that lives, and that nothing changes meanwhile.
+        let bytes = unsafe { std::slice::from_raw_parts(self.start.cast::<u8>(), self.length) };
+        bytes == seen.bytes && self.cursor == seen.cursor && self.code == seen.code
+    }
+}
+
+impl Modules {
+    fn find(py: Python<'_>) -> PyResult<Modules> {
+        let class = |module: &str, name: &str| {
+            Ok::<_, pyo3::PyErr>(py.import(module)?.getattr(name)?.as_ptr() as usize)
+        };
+        let buffer = py.eval(c"__import__('io').BytesIO().getbuffer().obj", None, None)?;
+        let array = py.eval(c"memoryview(__import__('array').array('B'))", None, None)?.unbind();
+        Ok(Modules {
+            array: class("array", "array")?,
+            map: class("mmap", "mmap")?,
+            stream: class("io", "BytesIO")?,
+            stream_buffer: buffer.get_type().as_ptr() as usize,
+            empty: super::view_start(py, &array),
+        })
+    }
+
+    /// `None` if it is none of these objects.
+    fn look(&self, object: *mut ffi::PyObject) -> Option<Block> {
+        // SAFETY: the caller holds the object; its type is asked before its fields are.
+        unsafe {
+            let kind = ffi::Py_TYPE(object) as usize;
+            if kind == self.array {
+                let array = &*object.cast::<ArrayObject>();
+                let descr = &*array.ob_descr;
+                let start = if array.ob_item.is_null() { self.empty as *const c_char } else { array.ob_item };
+                let length = ffi::Py_SIZE(object) as usize * descr.itemsize as usize;
+                Some(Block { start, length, cursor: 0, code: Some(descr.typecode as u8 as char) })
+            } else if kind == self.map {
+                let map = &*object.cast::<MapObject>();
+                Some(Block {
+                    start: map.data,
+                    length: map.size as usize,
+                    cursor: map.pos as usize,
+                    code: None,
+                })
+            } else if kind == self.stream || kind == self.stream_buffer {
+                let stream =
+                    if kind == self.stream { object.cast() } else { (*object.cast::<StreamBuffer>()).source };
+                let stream = &*stream;
+                let start =
+                    if stream.buf.is_null() { ptr::null() } else { ffi::PyBytes_AS_STRING(stream.buf) };
+                let (length, cursor) = (stream.string_size as usize, stream.pos as usize);
+                Some(Block { start, length, cursor, code: None })
+            } else {
+                None
+            }
+        }
+    }
+}
+
+/// Where the memory of an object of one of these types is.
+#[inline]
+pub(super) fn block(_: Python<'_>, object: *mut ffi::PyObject) -> Option<Block> {
+    MODULES.get()?.look(object)
+}
+
+/// Which of these types an object has.
+pub(super) fn type_of(_: Python<'_>, object: &Object) -> Option<Type> {
+    let modules = MODULES.get()?;
+    // SAFETY: it is a live object; of the type only the address is taken.
+    let kind = unsafe { ffi::Py_TYPE(object.as_ptr()) } as usize;
+    [(modules.array, Type::Array), (modules.map, Type::Mmap), (modules.stream, Type::BytesIO)]
+        .into_iter()
+        .find_map(|(address, found)| (address == kind).then_some(found))
+}

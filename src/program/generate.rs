@@ -10,7 +10,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::op::{On, Role, TABLE, Yields};
+use super::op::{Class, On, Role, Row, Syntax, TABLE, Yields};
 use super::{Arg, Args, Float, Int, Op, Program, Slot, SlotKind, Step, fixup, limits};
 
 /// A source of choices.
@@ -184,10 +184,17 @@ impl Swarm {
 /// What the slots probably hold.
 #[derive(Debug, Default)]
 struct Sketch {
-    exporters: [Option<i64>; limits::EXPORTERS as usize],
+    exporters: [Option<ExporterSketch>; limits::EXPORTERS as usize],
     views: [Option<ViewSketch>; limits::VIEWS as usize],
     exports: [bool; limits::EXPORTS as usize],
     iterators: [bool; limits::ITERATORS as usize],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ExporterSketch {
+    class: Class,
+    /// In items.
+    length: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -208,16 +215,35 @@ impl Sketch {
 
     fn length(&self, slot: Slot) -> i64 {
         match slot.kind {
-            SlotKind::Exporter => self.exporters[slot.at()].unwrap_or(0),
+            SlotKind::Exporter => self.exporters[slot.at()].map_or(0, |exporter| exporter.length),
             SlotKind::View => self.views[slot.at()].map_or(0, |view| view.length),
             SlotKind::Export | SlotKind::Iterator => 0,
         }
     }
 
     fn filled(&self, kind: SlotKind, choices: &mut impl Choices) -> Option<Slot> {
+        self.one_of(kind, choices, |_| true)
+    }
+
+    /// A filled slot that an operation is likely to know.
+    fn receiver(&self, kind: SlotKind, row: &Row, choices: &mut impl Choices) -> Option<Slot> {
+        let knows = |slot: Slot| self.class(slot).is_none_or(|class| row.classes.contain(class));
+        let known = self.one_of(kind, choices, knows);
+        // Now and then it is done on what does not have it.
+        if known.is_none() && choices.chance(1, 16) { self.filled(kind, choices) } else { known }
+    }
+
+    fn class(&self, slot: Slot) -> Option<Class> {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].map(|exporter| exporter.class),
+            _ => None,
+        }
+    }
+
+    fn one_of(&self, kind: SlotKind, choices: &mut impl Choices, is: impl Fn(Slot) -> bool) -> Option<Slot> {
         let mut candidates = [Slot::new(kind, 0); limits::VIEWS as usize];
         let mut count = 0;
-        for slot in Slot::all(kind).filter(|&slot| self.holds(slot)) {
+        for slot in Slot::all(kind).filter(|&slot| self.holds(slot) && is(slot)) {
             candidates[count] = slot;
             count += 1;
         }
@@ -254,10 +280,10 @@ impl Sketch {
             _ => own,
         };
         if let Some(Slot { kind: SlotKind::Exporter, index }) = step.receiver
-            && let Some(length) = &mut self.exporters[index as usize]
+            && let Some(exporter) = &mut self.exporters[index as usize]
             && self.views.iter().all(Option::is_none)
         {
-            *length = grown.clamp(0, limits::LENGTH as i64);
+            exporter.length = grown.clamp(0, limits::LENGTH as i64);
         }
         if step.op == Op::Drop
             && let Some(slot) = step.receiver
@@ -278,7 +304,12 @@ impl Sketch {
                     Op::NewByteArray | Op::NewBytes => given,
                     _ => own,
                 };
-                self.exporters[dest.at()] = Some(length.clamp(0, limits::LENGTH as i64));
+                let class = match step.op.row().syntax {
+                    Syntax::Call(name) => Class::ALL.into_iter().find(|class| class.name() == name),
+                    _ => step.receiver.and_then(|slot| self.class(slot)),
+                };
+                let length = length.clamp(0, limits::LENGTH as i64);
+                self.exporters[dest.at()] = class.map(|class| ExporterSketch { class, length });
             }
             SlotKind::View => {
                 let source = match (step.receiver, step.args.first()) {
@@ -315,10 +346,23 @@ fn part(length: i64, args: &Args) -> i64 {
 }
 
 fn new_exporter(choices: &mut impl Choices, sketch: &Sketch) -> Step {
-    let dest = sketch.free(SlotKind::Exporter, choices);
-    let args = Args::from_iter([argument(choices, sketch, None, Role::Source)]);
-    let op = if choices.chance(1, 8) { Op::NewBytes } else { Op::NewByteArray };
-    Step::new(op, None, args, Some(dest))
+    let makers =
+        || TABLE.iter().filter(|row| row.on == On::Nothing && row.yields == Yields::Into(SlotKind::Exporter));
+    let mut drawn = choices.below(makers().map(|row| u32::from(row.weight)).sum());
+    let chosen = makers().find(|row| match drawn.checked_sub(u32::from(row.weight)) {
+        Some(rest) => {
+            drawn = rest;
+            false
+        }
+        None => true,
+    });
+    let row = chosen.expect("what is drawn is below the sum of the weights");
+    let mut step = with_op(choices, row.op, None, sketch);
+    // Of nothing comes nothing to lend.
+    if step.args.is_empty() && !row.args.is_empty() {
+        step.args.push(argument(choices, sketch, None, row.args[0]));
+    }
+    step
 }
 
 fn step(choices: &mut impl Choices, swarm: &Swarm, sketch: &Sketch) -> Step {
@@ -328,7 +372,7 @@ fn step(choices: &mut impl Choices, swarm: &Swarm, sketch: &Sketch) -> Step {
         None
     } else {
         let kind = *choices.pick(row.on.kinds());
-        match sketch.filled(kind, choices) {
+        match sketch.receiver(kind, row, choices) {
             Some(slot) => Some(slot),
             // Nothing to do it on: make something instead, now and then do it on nothing.
             None if choices.chance(1, 32) => Some(Slot::new(kind, 0)),

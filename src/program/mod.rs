@@ -18,7 +18,7 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 pub use arg::{Arg, Float, Int, SliceArg, Slot, SlotKind};
-pub use op::{Op, Role, Syntax, Yields};
+pub use op::{Class, Op, Role, Syntax, Yields};
 
 use crate::history::ErrorClass;
 

@@ -43,6 +43,61 @@ pub fn home(name: &str) -> (&str, &str) {
     }
 }
 
+/// The class of an exporter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// `bytes`
+    Bytes,
+    /// `bytearray`
+    ByteArray,
+    /// `array.array`
+    Array,
+    /// `mmap.mmap`
+    Mmap,
+    /// `io.BytesIO`
+    BytesIO,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Class; 5] = [Class::Bytes, Class::ByteArray, Class::Array, Class::Mmap, Class::BytesIO];
+
+    /// As it is written in a program.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Bytes => "bytes",
+            Class::ByteArray => "bytearray",
+            Class::Array => "array.array",
+            Class::Mmap => "mmap.mmap",
+            Class::BytesIO => "io.BytesIO",
+        }
+    }
+}
+
+/// The classes that have an operation. Whether a version of Python has it as well is a question of its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Classes(u8);
+
+impl Classes {
+    /// All of them; what a class answers to an operator that it does not know is an outcome too.
+    pub const ANY: Classes = Classes(u8::MAX);
+
+    const fn of(classes: &[Class]) -> Classes {
+        let (mut bits, mut place) = (0, 0);
+        while place < classes.len() {
+            bits |= 1 << classes[place] as u8;
+            place += 1;
+        }
+        Classes(bits)
+    }
+
+    /// Whether this is one of them.
+    #[inline]
+    pub const fn contain(self, class: Class) -> bool {
+        self.0 & 1 << class as u8 != 0
+    }
+}
+
 /// Which slots an operation may be done on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum On {
@@ -138,6 +193,8 @@ pub struct Row {
     pub syntax: Syntax,
     /// What it is done on.
     pub on: On,
+    /// Which exporters have it, if it is done on one.
+    pub classes: Classes,
     /// What its arguments are for.
     pub args: &'static [Role],
     /// How many of them must be there.
@@ -148,9 +205,14 @@ pub struct Row {
     pub weight: u16,
 }
 
+macro_rules! classes {
+    () => { Classes::ANY };
+    ($($class:ident)+) => { Classes::of(&[$(Class::$class),+]) };
+}
+
 macro_rules! operations {
-    ($($(#[$doc:meta])* $op:ident: $syntax:expr, $on:ident, $required:literal of [$($role:ident)*],
-        $yields:expr, $weight:literal;)*) => {
+    ($($(#[$doc:meta])* $op:ident: $syntax:expr, $on:ident $(of $($class:ident)|+)?,
+        $required:literal of [$($role:ident)*], $yields:expr, $weight:literal;)*) => {
         /// An operation on exporters, views, exports or iterators.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[repr(u8)]
@@ -167,6 +229,7 @@ macro_rules! operations {
                 op: Op::$op,
                 syntax: $syntax,
                 on: On::$on,
+                classes: classes!($($($class)+)?),
                 args: &[$(Role::$role),*],
                 required: $required,
                 yields: $yields,
@@ -182,32 +245,32 @@ operations! {
     NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
-    Append: Method("append"), Exporter, 1 of [Byte], Value, 16;
-    Extend: Method("extend"), Exporter, 1 of [Source], Value, 14;
-    Insert: Method("insert"), Exporter, 2 of [Index Byte], Value, 10;
-    Pop: Method("pop"), Exporter, 0 of [Index], Value, 12;
-    Remove: Method("remove"), Exporter, 1 of [Byte], Value, 6;
-    Clear: Method("clear"), Exporter, 0 of [], Value, 8;
-    Resize: Method("resize"), Exporter, 1 of [Size], Value, 4;
-    TakeBytes: Method("take_bytes"), Exporter, 0 of [Index], Maybe(Exporter), 2;
+    Append: Method("append"), Exporter of ByteArray, 1 of [Byte], Value, 16;
+    Extend: Method("extend"), Exporter of ByteArray, 1 of [Source], Value, 14;
+    Insert: Method("insert"), Exporter of ByteArray, 2 of [Index Byte], Value, 10;
+    Pop: Method("pop"), Exporter of ByteArray, 0 of [Index], Value, 12;
+    Remove: Method("remove"), Exporter of ByteArray, 1 of [Byte], Value, 6;
+    Clear: Method("clear"), Exporter of ByteArray, 0 of [], Value, 8;
+    Resize: Method("resize"), Exporter of ByteArray, 1 of [Size], Value, 4;
+    TakeBytes: Method("take_bytes"), Exporter of ByteArray, 0 of [Index], Maybe(Exporter), 2;
     InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 10;
     InPlaceMultiply: InPlace("*="), Exporter, 1 of [Times], Value, 6;
     // Exporters: operations that read, or write in place.
-    Reverse: Method("reverse"), Exporter, 0 of [], Value, 5;
-    Copy: Method("copy"), Exporter, 0 of [], Maybe(Exporter), 4;
+    Reverse: Method("reverse"), Exporter of ByteArray, 0 of [], Value, 5;
+    Copy: Method("copy"), Exporter of ByteArray, 0 of [], Maybe(Exporter), 4;
     Add: Binary("+"), Exporter, 1 of [Buffer], Maybe(Exporter), 6;
     Multiply: Binary("*"), Exporter, 1 of [Times], Maybe(Exporter), 4;
-    Find: Method("find"), Exporter, 1 of [Needle Index Index], Value, 5;
-    StartsWith: Method("startswith"), Exporter, 1 of [Buffer Index Index], Value, 4;
-    Split: Method("split"), Exporter, 0 of [Separator Index], Value, 4;
-    Join: Method("join"), Exporter, 1 of [Parts], Maybe(Exporter), 5;
-    Replace: Method("replace"), Exporter, 2 of [Buffer Buffer Times], Maybe(Exporter), 5;
-    Translate: Method("translate"), Exporter, 1 of [Table], Maybe(Exporter), 3;
-    Strip: Method("strip"), Exporter, 0 of [Separator], Maybe(Exporter), 4;
+    Find: Method("find"), Exporter of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
+    StartsWith: Method("startswith"), Exporter of Bytes | ByteArray, 1 of [Buffer Index Index], Value, 4;
+    Split: Method("split"), Exporter of Bytes | ByteArray, 0 of [Separator Index], Value, 4;
+    Join: Method("join"), Exporter of Bytes | ByteArray, 1 of [Parts], Maybe(Exporter), 5;
+    Replace: Method("replace"), Exporter of Bytes | ByteArray, 2 of [Buffer Buffer Times], Maybe(Exporter), 5;
+    Translate: Method("translate"), Exporter of Bytes | ByteArray, 1 of [Table], Maybe(Exporter), 3;
+    Strip: Method("strip"), Exporter of Bytes | ByteArray, 0 of [Separator], Maybe(Exporter), 4;
     // Exporters and views alike.
-    Count: Method("count"), Memory, 1 of [Needle Index Index], Value, 5;
-    IndexOf: Method("index"), Memory, 1 of [Needle Index Index], Value, 4;
-    Hex: Method("hex"), Memory, 0 of [Separator Times], Value, 4;
+    Count: Method("count"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
+    IndexOf: Method("index"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 4;
+    Hex: Method("hex"), Memory of Bytes | ByteArray, 0 of [Separator Times], Value, 4;
     Item: Item, Memory, 1 of [Key], Part, 45;
     SetItem: SetItem, Memory, 2 of [Key Item], Value, 45;
     DelItem: DelItem, Memory, 1 of [Key], Value, 16;

@@ -196,7 +196,7 @@ fn picture(picture: &Picture) -> String {
 
 /// `__name__` of the class.
 fn short_name(flavour: Flavour) -> &'static str {
-    let class = flavour.class();
+    let class = flavour.class().name();
     class.rsplit_once('.').map_or(class, |(_, name)| name)
 }
 

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::exporter::{Exported, Format, Layout, Mapping, Released, TypeCode};
 use crate::history::{ErrorClass, Seen};
-use crate::program::Slot;
+use crate::program::{Class, Slot};
 
 /// What `hash` of a view raises, given what that of its owner does.
 pub fn unhashable_view(layout: &Layout, owner: Option<ErrorClass>) -> Option<ErrorClass> {
@@ -91,14 +91,14 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    /// The name of the class.
-    pub const fn class(self) -> &'static str {
+    /// Its class.
+    pub const fn class(self) -> Class {
         match self {
-            Flavour::Bytes => "bytes",
-            Flavour::ByteArray => "bytearray",
-            Flavour::Array(_) => "array.array",
-            Flavour::Mmap(_) => "mmap.mmap",
-            Flavour::Stream => "io.BytesIO",
+            Flavour::Bytes => Class::Bytes,
+            Flavour::ByteArray => Class::ByteArray,
+            Flavour::Array(_) => Class::Array,
+            Flavour::Mmap(_) => Class::Mmap,
+            Flavour::Stream => Class::BytesIO,
         }
     }
 

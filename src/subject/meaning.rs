@@ -16,7 +16,7 @@ use super::heap::{Buffer, Flavour, Heap, Source};
 use super::index;
 use crate::exporter::{Exported, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
+use crate::program::{Arg, Op, Slot, SlotKind, Step, Syntax, limits};
 
 /// Why an operation has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
 
 fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
+        // No attribute of this name.
+        op if step.receiver.is_some_and(|slot| {
+            slot.kind == SlotKind::Exporter
+                && matches!(op.row().syntax, Syntax::Method(_) | Syntax::Attribute(_))
+                && !op.row().classes.contain(heap.flavour(slot).class())
+        }) =>
+        {
+            Err(ErrorClass::AttributeError.into())
+        }
         Op::Drop => {
             heap.empty(receiver(step));
             Ok(Value::None)
@@ -191,7 +200,7 @@ fn loose(flavour: Flavour, bytes: &[u8]) -> Value {
     match flavour {
         Flavour::Bytes => Value::Bytes(bytes.into()),
         Flavour::ByteArray => Value::ByteArray(bytes.into()),
-        other => Value::Foreign(other.class().into()),
+        other => Value::Foreign(other.class().name().into()),
     }
 }
 

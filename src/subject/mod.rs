@@ -203,7 +203,7 @@ impl fmt::Display for Picture {
             Picture::Empty => f.write_str("nothing"),
             Picture::Exporter { flavour: Flavour::Bytes, bytes, .. } => write_bytes(f, bytes),
             Picture::Exporter { flavour, bytes, cursor } => {
-                write!(f, "{}(", flavour.class())?;
+                write!(f, "{}(", flavour.class().name())?;
                 if let Flavour::Array(code) = flavour {
                     write!(f, "\"{}\", ", code.letter())?;
                 }
@@ -214,7 +214,7 @@ impl fmt::Display for Picture {
                     _ => Ok(()),
                 }
             }
-            Picture::Closed(flavour) => write!(f, "a closed {}", flavour.class()),
+            Picture::Closed(flavour) => write!(f, "a closed {}", flavour.class().name()),
             Picture::View(view) => view.fmt(f),
             Picture::ReleasedView => f.write_str("a released memoryview"),
             Picture::Export { held: true } => f.write_str("a held export"),

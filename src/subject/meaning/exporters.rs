@@ -14,7 +14,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let (version, flavour) = (heap.version(), heap.flavour(slot));
     let arg = |position: usize| step.args.get(position);
     match step.op {
-        op if !offers(heap, flavour, op) => Err(ErrorClass::AttributeError.into()),
+        Op::Resize if !version.since(14) => Err(ErrorClass::AttributeError.into()),
+        Op::TakeBytes if !version.since(15) => Err(ErrorClass::AttributeError.into()),
         // `PyObject_SetItem` converts an index before it finds that nothing can be set.
         Op::SetItem | Op::DelItem if flavour == Flavour::Bytes => {
             index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
@@ -117,18 +118,6 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::SetItem => set_item(heap, slot, &step.args[0], &step.args[1]),
         Op::DelItem => del_item(heap, slot, &step.args[0]),
         _ => unreachable!("{:?} is not an operation of an exporter", step.op),
-    }
-}
-
-/// Whether an exporter of this flavour has the method at all.
-fn offers<H: Heap>(heap: &H, flavour: Flavour, op: Op) -> bool {
-    match op {
-        Op::Append | Op::Extend | Op::Insert | Op::Pop | Op::Remove | Op::Clear | Op::Reverse | Op::Copy => {
-            flavour == Flavour::ByteArray
-        }
-        Op::Resize => flavour == Flavour::ByteArray && heap.version().since(14),
-        Op::TakeBytes => flavour == Flavour::ByteArray && heap.version().since(15),
-        _ => true,
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 // `object.__init__`, which accepts anything after another `__new__`.
                 Flavour::Bytes => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
-                other => unreachable!("no operation makes {} yet", other.class()),
+                other => unreachable!("no operation makes {} yet", other.class().name()),
             }
         }
         Op::NewByteArray => {

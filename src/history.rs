@@ -11,11 +11,11 @@ use crate::program::{Expect, Float, Slot};
 pub type Seen = SmallVec<[u8; 24]>;
 
 macro_rules! error_classes {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident $(= $written:literal)?),* $(,)?) => {
         /// The exact class of an exception.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum ErrorClass {
-            $(#[doc = concat!("`", stringify!($name), "`")] $name,)*
+            $(#[doc = concat!("`", error_classes!(@name $name $($written)?), "`")] $name,)*
             /// A class that no clause of the protocol allows.
             Other,
         }
@@ -24,15 +24,17 @@ macro_rules! error_classes {
             /// Every class, in the order of the enum; `Other` is last.
             pub const ALL: &'static [ErrorClass] = &[$(ErrorClass::$name,)* ErrorClass::Other];
 
-            /// The name as Python has it.
+            /// The name as Python has it, with its module if it is not built in.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(ErrorClass::$name => stringify!($name),)*
+                    $(ErrorClass::$name => error_classes!(@name $name $($written)?),)*
                     ErrorClass::Other => "Exception",
                 }
             }
         }
     };
+    (@name $name:ident) => { stringify!($name) };
+    (@name $name:ident $written:literal) => { $written };
 }
 
 error_classes!(
@@ -44,6 +46,7 @@ error_classes!(
     OverflowError,
     RuntimeError,
     StopIteration,
+    StructError = "struct.error",
     SystemError,
     TypeError,
     UnicodeEncodeError,
@@ -95,6 +98,11 @@ pub enum Value {
     Object(Option<Slot>),
     /// Anything else, by the name of its type: no operation returns such a thing.
     Foreign(Box<str>),
+}
+
+impl Value {
+    /// What an int is [`Value::Foreign`] as that 64 bits do not hold.
+    pub const BEYOND: &str = "int beyond 64 bits";
 }
 
 /// What one step saw.

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use buflock::check::Check;
 use buflock::exporter::ByteArray;
 use buflock::program::generate::{self, Shape};
-use buflock::program::op::home;
 use buflock::program::{Arg, Int, Op, Program, Slot, SlotKind, Step, Syntax};
+use buflock_oracle::cpython::callable;
 use buflock_oracle::{Interpreter, SUBJECTS, attached, check, interpreter};
-use pyo3::ffi;
+use pyo3::{Python, ffi};
 
 const ROUNDS: usize = 9;
 const PROGRAMS: u64 = 20_000;
@@ -132,15 +132,9 @@ impl RawLoop {
             // SAFETY: this thread is attached; the names are C strings.
             unsafe {
                 match op.row().syntax {
-                    Syntax::Call(name) => {
-                        let (module, attribute) = home(name);
-                        let [module, attribute] = [module, attribute]
-                            .map(|name| CString::new(name).expect("no name contains a zero"));
-                        ffi::PyObject_GetAttrString(
-                            ffi::PyImport_ImportModule(module.as_ptr()),
-                            attribute.as_ptr(),
-                        )
-                    }
+                    Syntax::Call(name) => Python::attach(|py| {
+                        callable(py, name).expect("what the table names is there").into_ptr()
+                    }),
                     Syntax::Method(name) | Syntax::Attribute(name) => {
                         let name = CString::new(name).expect("no name contains a zero");
                         ffi::PyUnicode_InternFromString(name.as_ptr())

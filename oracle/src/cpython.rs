@@ -5,13 +5,13 @@
 
 use buflock::exporter::{Mapping, TypeCode};
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
-use buflock::program::op::home;
+use buflock::program::op::{HELPERS, HELPERS_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::{
     Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, occupied,
 };
-use pyo3::types::PyAnyMethods;
-use pyo3::{IntoPyObject, Python};
+use pyo3::types::{PyAnyMethods, PyModule};
+use pyo3::{Bound, IntoPyObject, PyAny, PyResult, Python};
 
 use crate::raw_buffer::{self as raw, Object, Raised, Type, ViewFields};
 
@@ -70,22 +70,19 @@ impl CPython {
     /// If the interpreter lacks its own built-in classes.
     pub fn new() -> CPython {
         Python::attach(|py| {
-            let import = |module: &str, name: &str| -> Object {
-                let found = py.import(module).and_then(|module| module.getattr(name));
-                found.unwrap_or_else(|error| panic!("failed to find {module}.{name}: {error}")).unbind()
+            let import = |name: &str| -> Object {
+                let found = callable(py, name);
+                found.unwrap_or_else(|error| panic!("failed to find {name}: {error}")).unbind()
             };
             let name = |op: Op| match op.row().syntax {
-                Syntax::Call(name) => {
-                    let (module, attribute) = home(name);
-                    Some(import(module, attribute))
-                }
+                Syntax::Call(name) => Some(import(name)),
                 Syntax::Method(name) | Syntax::Attribute(name) => {
                     let name = std::ffi::CString::new(name).expect("no name contains a zero");
                     Some(raw::interned(py, &name))
                 }
                 _ => None,
             };
-            let class = |class: &ErrorClass| import("builtins", class.name());
+            let class = |class: &ErrorClass| import(class.name());
             CPython {
                 exporters: [const { None }; _],
                 views: [const { None }; _],
@@ -298,6 +295,22 @@ impl CPython {
     }
 }
 
+/// The class or function that is written so in a program.
+///
+/// # Errors
+/// If this Python does not have it.
+pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let (module, path) = home(name);
+    let module = match module {
+        HELPERS_MODULE => {
+            let text = std::ffi::CString::new(HELPERS).expect("no line contains a zero");
+            PyModule::from_code(py, &text, c"helpers.py", c"helpers")?
+        }
+        _ => py.import(module)?,
+    };
+    path.split('.').try_fold(module.into_any(), |object, name| object.getattr(name))
+}
+
 /// The list of complaints of this interpreter, which begins with this call.
 fn listen(py: Python<'_>) -> Object {
     let globals = pyo3::types::PyDict::new(py);
@@ -324,7 +337,7 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
         Type::None => Value::None,
         Type::Bool => Value::Bool(raw::int_value(py, object) == Some(1)),
         Type::Int => {
-            raw::int_value(py, object).map_or_else(|| Value::Foreign("int beyond 64 bits".into()), Value::Int)
+            raw::int_value(py, object).map_or_else(|| Value::Foreign(Value::BEYOND.into()), Value::Int)
         }
         Type::Float => Value::Float(Float::new(raw::float_value(py, object))),
         Type::Str => match raw::string_value(py, object) {

@@ -4,7 +4,10 @@
 //! nothing. A *wrong* argument is valid; only what has no meaning at all is repaired, such as a
 //! slot that does not exist.
 
-use super::{Arg, Op, Program, Slot, SlotKind, Step, Yields, limits, op::Role};
+use super::{
+    Arg, Op, Program, Slot, SlotKind, Step, Yields, limits,
+    op::{PATTERNS, Role, STRUCT_FORMATS},
+};
 
 /// Repairs `program` in place. Idempotent.
 pub fn fixup(program: &mut Program) {
@@ -54,9 +57,24 @@ fn in_range(kind: SlotKind, index: u8) -> Slot {
     Slot::new(kind, index % kind.count())
 }
 
-fn fix_arg(arg: &mut Arg, role: Role) {
+/// Repairs one argument of this role.
+pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
+    if role == Role::Buffers && !matches!(arg, Arg::List(_) | Arg::Tuple(_)) {
+        *arg = Arg::List([std::mem::replace(arg, Arg::None)].into());
+    }
     match arg {
         Arg::Slice(_) if role != Role::Key => *arg = Arg::None,
+        Arg::Bytes(_) | Arg::Slot(_) if role == Role::Pattern => {
+            let known = |bytes: &[u8]| PATTERNS.iter().any(|pattern| pattern.as_bytes() == bytes);
+            if !matches!(arg, Arg::Bytes(bytes) if known(bytes)) {
+                *arg = Arg::bytes(PATTERNS[0].as_bytes());
+            }
+        }
+        Arg::Str(_) | Arg::Bytes(_) | Arg::Slot(_) if role == Role::StructFormat => {
+            if !matches!(arg, Arg::Str(format) if STRUCT_FORMATS.contains(&&**format)) {
+                *arg = Arg::Str(STRUCT_FORMATS[0].into());
+            }
+        }
         Arg::List(items) | Arg::Tuple(items) => {
             if items.len() > limits::ITEMS {
                 *items = items[..limits::ITEMS].into();

@@ -10,7 +10,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::op::{Class, On, Role, Row, Syntax, TABLE, Yields};
+use super::op::{Class, On, PATTERNS, Role, Row, STRUCT_FORMATS, Syntax, TABLE, Yields};
 use super::{Arg, Args, Float, Int, Op, Program, Slot, SlotKind, Step, fixup, limits};
 
 /// A source of choices.
@@ -417,6 +417,12 @@ fn with_op(choices: &mut impl Choices, op: Op, receiver: Option<Slot>, sketch: &
 }
 
 fn argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>, role: Role) -> Arg {
+    let mut arg = likely_argument(choices, sketch, receiver, role);
+    fixup::fix_arg(&mut arg, role);
+    arg
+}
+
+fn likely_argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>, role: Role) -> Arg {
     if choices.chance(1, 48) {
         return wrong_type(choices, sketch);
     }
@@ -448,6 +454,18 @@ fn argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>,
                 buffer(choices, sketch)
             }
         }
+        Role::Writable => match choices.below(8) {
+            0..=3 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
+            4..=6 => filled_or_bytes(choices, sketch, SlotKind::View),
+            _ => filled_or_bytes(choices, sketch, SlotKind::Export),
+        },
+        Role::Buffers => {
+            let count = choices.below(4);
+            Arg::List((0..count).map(|_| buffer(choices, sketch)).collect())
+        }
+        Role::Pattern => Arg::bytes(choices.pick(PATTERNS).as_bytes()),
+        Role::StructFormat => Arg::Str((*choices.pick(STRUCT_FORMATS)).into()),
+        Role::ByteOrder => Arg::Str((*choices.pick(&["little", "big", "little", "big", "middle"])).into()),
         Role::Other => match choices.below(8) {
             0..=5 => buffer(choices, sketch),
             _ => byte(choices),

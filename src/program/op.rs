@@ -35,11 +35,19 @@ pub enum Syntax {
     Drop,
 }
 
-/// The module of a class or a function that is written so, and its name there.
+/// What [`home`] calls the module of [`HELPERS`].
+pub const HELPERS_MODULE: &str = "helpers";
+
+/// The functions of programs that no module of Python has, as Python.
+pub const HELPERS: &str = include_str!("helpers.py");
+
+/// The module of a class or a function that is written so, and its name there, which may have a dot in it.
 pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
-        _ => name.rsplit_once('.').unwrap_or(("builtins", name)),
+        "int.from_bytes" => ("builtins", name),
+        "digest" | "written" | "received" | "read_from_file" => (HELPERS_MODULE, name),
+        _ => name.split_once('.').unwrap_or(("builtins", name)),
     }
 }
 
@@ -169,7 +177,27 @@ pub enum Role {
     Separator,
     /// The exporter of a new view or export.
     Exporter,
+    /// A buffer to be written to.
+    Writable,
+    /// A list of buffers.
+    Buffers,
+    /// One of [`PATTERNS`], as bytes.
+    Pattern,
+    /// One of [`STRUCT_FORMATS`].
+    StructFormat,
+    /// `"little"` or `"big"`.
+    ByteOrder,
 }
+
+/// The regular expressions of programs.
+pub const PATTERNS: &[&str] = &["a", "ab", "[ab]+", "(?s:.)", "a|bb"];
+
+/// The formats that programs give to `struct`: of one item, in sizes that are the same everywhere, of none, and wrong
+/// ones.
+pub const STRUCT_FORMATS: &[&str] = &[
+    "B", "b", "H", "h", "<H", ">H", "!h", "I", "<I", ">i", "q", "<Q", ">Q", "f", ">f", "d", "<d", "?", "c",
+    "", "a",
+];
 
 /// What comes out of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -305,6 +333,18 @@ operations! {
     // Exports held by a consumer in C.
     Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 12;
     ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
+    // Calls into C that hold a buffer while they work.
+    Crc32: Call("zlib.crc32"), Nothing, 1 of [Buffer Size], Value, 3;
+    Hexlify: Call("binascii.hexlify"), Nothing, 1 of [Buffer Separator Times], Value, 3;
+    FromBytes: Call("int.from_bytes"), Nothing, 2 of [Source ByteOrder], Value, 3;
+    FindAll: Call("re.findall"), Nothing, 2 of [Pattern Buffer], Value, 3;
+    PackInto: Call("struct.pack_into"), Nothing, 4 of [StructFormat Writable Index Item], Value, 4;
+    UnpackFrom: Call("struct.unpack_from"), Nothing, 2 of [StructFormat Buffer Index], Value, 4;
+    IterUnpack: Call("struct.iter_unpack"), Nothing, 2 of [StructFormat Buffer], Into(Iterator), 4;
+    Digest: Call("digest"), Nothing, 1 of [Buffer], Value, 2;
+    Written: Call("written"), Nothing, 1 of [Buffers], Value, 1;
+    Received: Call("received"), Nothing, 2 of [Writable Buffer], Value, 1;
+    ReadFromFile: Call("read_from_file"), Nothing, 2 of [Writable Buffer], Value, 1;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

@@ -349,7 +349,8 @@ impl<'a> Parser<'a> {
 
     /// The name that the next token begins, with what it names in a module, and of how many tokens it is.
     fn dotted(&self, name: &str) -> (String, usize) {
-        let is_module = |row: &op::Row| matches!(row.syntax, Syntax::Call(full) if op::home(full).0 == name);
+        let begins_with = |full: &str| full.split_once('.').is_some_and(|(first, _)| first == name);
+        let is_module = |row: &op::Row| matches!(row.syntax, Syntax::Call(full) if begins_with(full));
         match self.token(2).kind {
             Kind::Name(member) if self.is_symbol(1, ".") && op::TABLE.iter().any(is_module) => {
                 (format!("{name}.{member}"), 3)

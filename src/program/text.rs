@@ -331,6 +331,11 @@ mod tests {
             Role::Other | Role::Exporter => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
             Role::Parts => Arg::List([Arg::bytes(b"a"), Arg::bytes(b"b")].into()),
             Role::Format | Role::Separator => Arg::Str("B".into()),
+            Role::Writable => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
+            Role::Buffers => Arg::List([Arg::bytes(b"a")].into()),
+            Role::Pattern => Arg::bytes(b"a"),
+            Role::StructFormat => Arg::Str("B".into()),
+            Role::ByteOrder => Arg::Str("big".into()),
             Role::Shape => Arg::List([Arg::int(2), Arg::int(3)].into()),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Place, Told, expectations};
-use crate::program::op::home;
+use crate::program::op::{HELPERS, HELPERS_MODULE, home};
 use crate::program::text::write_bytes;
 use crate::program::{Expect, Program, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
@@ -73,17 +73,21 @@ fn imports(out: &mut String, program: &Program, said: &[Expect]) {
     out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
     let runs = program.steps.iter().zip(said).filter(|(_, said)| **said != Expect::Skipped);
     let lines: BTreeSet<String> = runs.filter_map(|(step, _)| import(step)).collect();
-    if lines.is_empty() {
-        return;
+    if !lines.is_empty() {
+        out.push_str("\ntry:\n");
+        for line in lines {
+            let _ = writeln!(out, "    {line}");
+        }
+        out.push_str(
+            "except ImportError as error:\n    print(\"this Python lacks what the program needs: %s\" % error)\n    \
+             sys.exit(2)\n",
+        );
     }
-    out.push_str("\ntry:\n");
-    for line in lines {
-        let _ = writeln!(out, "    {line}");
+    let helps =
+        |step: &Step| matches!(step.op.row().syntax, Syntax::Call(name) if home(name).0 == HELPERS_MODULE);
+    if program.steps.iter().any(helps) {
+        let _ = write!(out, "\n{HELPERS}");
     }
-    out.push_str(
-        "except ImportError as error:\n    print(\"this Python lacks what the program needs: %s\" % error)\n    \
-         sys.exit(2)\n",
-    );
 }
 
 /// How the class or function that a step calls is brought in, if it is not built in.
@@ -91,7 +95,7 @@ fn import(step: &Step) -> Option<String> {
     let Syntax::Call(name) = step.op.row().syntax else { return None };
     let (module, attribute) = home(name);
     match module {
-        "builtins" => None,
+        "builtins" | HELPERS_MODULE => None,
         _ if name == attribute => Some(format!("from {module} import {name}")),
         _ => Some(format!("import {module}")),
     }

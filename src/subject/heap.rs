@@ -220,6 +220,10 @@ pub trait Heap {
 
     /// Makes an iterator.
     fn iterate(&mut self, dest: Slot, source: Slot);
+    /// Makes an iterator over the items of a C-contiguous block, which it holds until it finds the end or goes.
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released>;
+    /// Whether an iterator is one of these: its items come in tuples.
+    fn unpacks(&self, iterator: Slot) -> bool;
     /// The next item of an iterator and its format, or `None` at the end, for ever.
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass>;
 
@@ -229,6 +233,8 @@ pub trait Heap {
     fn held_layout<'a>(&'a self, hold: &'a Self::Hold) -> &'a Layout;
     /// The contents of a held export, in C order.
     fn held_contents(&self, hold: &Self::Hold) -> Buffer;
+    /// Writes into a held export, at an offset from the base of its block.
+    fn write_held(&mut self, hold: &Self::Hold, offset: isize, bytes: &[u8]);
     /// Releases it. `failed` says that the operation is on its way out with an error.
     fn unhold(&mut self, hold: Self::Hold, failed: bool);
 }

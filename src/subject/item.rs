@@ -100,7 +100,7 @@ fn kind(code: Code) -> Kind {
         Code::Half => Kind::Half,
         Code::Float => Kind::Single,
         Code::Double => Kind::Double,
-        Code::Wide => unreachable!("no subject has an array yet, and `memoryview` does not index characters"),
+        Code::Wide => unreachable!("`memoryview` does not index characters"),
     }
 }
 

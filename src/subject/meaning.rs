@@ -6,6 +6,7 @@
 
 mod arrays;
 mod compare;
+mod consumers;
 mod exporters;
 mod make;
 mod maps;
@@ -82,8 +83,22 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             heap.release_export(receiver(step));
             Ok(Value::None)
         }
+        Op::Crc32
+        | Op::Hexlify
+        | Op::FromBytes
+        | Op::FindAll
+        | Op::PackInto
+        | Op::UnpackFrom
+        | Op::IterUnpack
+        | Op::Digest
+        | Op::Written
+        | Op::Received
+        | Op::ReadFromFile => consumers::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
-            Some((format, bytes)) => Ok(super::item::unpack(format, &bytes)),
+            Some((format, bytes)) => {
+                let item = super::item::unpack(format, &bytes);
+                Ok(if heap.unpacks(receiver(step)) { Value::Tuple(vec![item]) } else { item })
+            }
             None => Err(ErrorClass::StopIteration.into()),
         },
         Op::Equal | Op::Less => compare::run(heap, step),
@@ -262,7 +277,19 @@ fn byte_item(item: &Value) -> Result<u8> {
 
 /// The separator and group of `hex`.
 fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Result<Buffer>) -> Result {
-    let group = match step.args.get(1) {
+    let digits = hex_digits(heap, step.args.first(), step.args.get(1), 0x7F, contents)?;
+    Ok(Value::Str(digits.into_iter().map(char::from).collect::<String>().into()))
+}
+
+/// Hexadecimal digits with a separator, which is not above `last`, between groups: `_Py_strhex_impl`.
+fn hex_digits<H: Heap>(
+    heap: &mut H,
+    separator: Option<&Arg>,
+    group: Option<&Arg>,
+    last: u8,
+    contents: impl FnOnce(&mut H) -> Result<Buffer>,
+) -> Result<Vec<u8>> {
+    let group = match group {
         None => 1,
         Some(group) => {
             let group = index::ssize(group)?;
@@ -274,23 +301,21 @@ fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Resu
         }
     };
     let bytes = contents(heap)?;
-    let separator = match step.args.first() {
-        None => None,
-        Some(Arg::Str(text)) => {
-            let mut letters = text.chars();
-            match (letters.next(), letters.next()) {
-                (Some(letter), None) if letter.is_ascii() => Some(letter),
-                _ => return Err(ErrorClass::ValueError.into()),
-            }
-        }
-        Some(arg) => Some(byte_separator(heap, arg)?),
-    };
-    Ok(Value::Str(super::search::hex(&bytes, separator, group).into()))
+    let separator = separator.map(|separator| hex_separator(heap, separator)).transpose()?;
+    if separator.is_some_and(|separator| separator > last) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    Ok(super::search::hex(&bytes, separator, group))
 }
 
-/// A separator that is not a `str`: its length is asked first, then what it is.
-fn byte_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<char> {
+/// A separator of one byte. Of what is not a `str` its length is asked first, then what it is.
+fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
     let length = match arg {
+        Arg::Str(text) => {
+            let mut letters = text.chars();
+            let letter = letters.next().filter(|_| letters.next().is_none());
+            return letter.and_then(|letter| u8::try_from(letter).ok()).ok_or(ErrorClass::ValueError.into());
+        }
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()),
@@ -301,7 +326,7 @@ fn byte_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<char> {
         return Err(ErrorClass::ValueError.into());
     }
     let bytes = exact_bytes(heap, arg).ok_or(ErrorClass::TypeError)?;
-    if bytes[0].is_ascii() { Ok(char::from(bytes[0])) } else { Err(ErrorClass::ValueError.into()) }
+    Ok(bytes[0])
 }
 
 /// The contents of an argument that is exactly a `bytes`.

@@ -65,6 +65,8 @@ struct Iteration {
     next: usize,
     /// The length of the view when the iterator was made.
     length: usize,
+    /// If it unpacks an export of the target: where the bytes are, and what is unpacked.
+    unpack: Option<Box<(Layout, Format)>>,
 }
 
 impl Model {
@@ -268,6 +270,39 @@ impl Model {
         }
     }
 
+    /// The next item of an iterator that unpacks.
+    fn unpack_next(
+        &mut self,
+        iterator: Slot,
+        target: Id,
+        next: usize,
+        (layout, format): &(Layout, Format),
+    ) -> Option<(Format, Seen)> {
+        let size = format.itemsize();
+        let iteration = self.iterators[iterator.at()].as_mut().expect("it was filled before");
+        if next * size >= layout.nbytes() {
+            iteration.target = None;
+            self.relinquish(target);
+            return None;
+        }
+        iteration.next += 1;
+        let mut item =
+            Seen::from_slice(&self.bytes_of(target)[layout.offset as usize + next * size..][..size]);
+        format.reorder(&mut item);
+        Some((*format, item))
+    }
+
+    /// What an iterator that goes refers to; an export that it holds is given back.
+    fn leave(&mut self, iteration: Iteration) -> Option<Id> {
+        match (iteration.target, iteration.unpack) {
+            (Some(target), Some(_)) => {
+                self.relinquish(target);
+                None
+            }
+            (target, _) => target,
+        }
+    }
+
     /// The memory that a view shows: that of the exporter at the end of the chain.
     fn memory_of(&self, mut id: Id) -> Id {
         loop {
@@ -374,7 +409,10 @@ impl Heap for Model {
                 self.exports[slot.at()] = None;
                 None
             }
-            SlotKind::Iterator => self.iterators[slot.at()].take().and_then(|iteration| iteration.target),
+            SlotKind::Iterator => {
+                let iteration = self.iterators[slot.at()].take();
+                iteration.and_then(|iteration| self.leave(iteration))
+            }
         };
         if let Some(object) = object {
             self.forget(object);
@@ -562,13 +600,29 @@ impl Heap for Model {
             SlotKind::View => length_for_iterator(self.layout(source)),
             _ => 0,
         };
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length });
+        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length, unpack: None });
+    }
+
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
+        let target = self.provider(source)?;
+        let layout = self.acquire(target)?;
+        self.empty(dest);
+        let unpack = Some(Box::new((layout, format)));
+        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length: 0, unpack });
+        Ok(())
+    }
+
+    fn unpacks(&self, iterator: Slot) -> bool {
+        self.iterators[iterator.at()].as_ref().is_some_and(|iteration| iteration.unpack.is_some())
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
-        let Iteration { target, next, length } =
+        let Iteration { target, next, length, unpack } =
             self.iterators[iterator.at()].clone().expect("only filled slots are asked");
         let Some(target) = target else { return Ok(None) };
+        if let Some(unpack) = unpack {
+            return Ok(self.unpack_next(iterator, target, next, &unpack));
+        }
         let item = match self.kind(target) {
             Kind::Exporter { flavour, bytes, .. } => {
                 let format = flavour.layout(0).format;
@@ -614,6 +668,17 @@ impl Heap for Model {
             };
         }
         layout.offsets().flat_map(|offset| &bytes[offset as usize..][..layout.itemsize()]).copied().collect()
+    }
+
+    fn write_held(&mut self, hold: &Hold, offset: isize, new: &[u8]) {
+        if new.is_empty() {
+            return;
+        }
+        let memory = self.memory_of(hold.of);
+        match self.kind_mut(memory) {
+            Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
+            other => unreachable!("{other:?} has no memory"),
+        }
     }
 
     fn unhold(&mut self, hold: Hold, _failed: bool) {

@@ -31,11 +31,15 @@ struct Viewed {
 struct Iteration {
     target: Option<Target>,
     next: usize,
+    /// Whether it unpacks, or did before it was exhausted.
+    unpacks: bool,
 }
 
 #[derive(Debug)]
 enum Target {
     Exporter(Provider),
+    /// An export that is unpacked in items of this format.
+    Unpack(Export, Format),
     /// The length is that of when the iterator was made: it outlives a release.
     View(View, usize),
 }
@@ -408,7 +412,17 @@ impl Heap for Native {
                 Target::View(view.clone(), length_for_iterator(view.layout()))
             }
         };
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
+        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, unpacks: false });
+    }
+
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
+        let target = Some(Target::Unpack(self.acquire(source)?, format));
+        self.iterators[dest.at()] = Some(Iteration { target, next: 0, unpacks: true });
+        Ok(())
+    }
+
+    fn unpacks(&self, iterator: Slot) -> bool {
+        self.iterators[iterator.at()].as_ref().is_some_and(|iteration| iteration.unpacks)
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
@@ -422,6 +436,15 @@ impl Heap for Native {
                 operate(exporter, |memory| {
                     let fits = place + size <= memory.length();
                     fits.then(|| (format, (place..place + size).map(|place| memory.get(place)).collect()))
+                })
+            }
+            Target::Unpack(export, format) => {
+                let (layout, size) = (export.layout(), format.itemsize());
+                (iteration.next * size < layout.nbytes()).then(|| {
+                    let mut bytes = Seen::from_elem(0, size);
+                    export.read(layout.offset + (iteration.next * size) as isize, &mut bytes);
+                    format.reorder(&mut bytes);
+                    (*format, bytes)
                 })
             }
             Target::View(view, length) => {
@@ -453,6 +476,12 @@ impl Heap for Native {
 
     fn held_contents(&self, hold: &Export) -> Buffer {
         gather(hold.layout(), |offset, out| hold.read(offset, out))
+    }
+
+    fn write_held(&mut self, hold: &Export, offset: isize, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            hold.write(offset, bytes);
+        }
     }
 
     fn unhold(&mut self, hold: Export, failed: bool) {

@@ -100,9 +100,9 @@ pub fn replace(hay: &[u8], old: &[u8], new: &[u8], most: usize, limit: usize) ->
 
 /// Hexadecimal digits, with `separator` between groups of `group` bytes: counted from the right if
 /// positive, from the left if negative.
-pub fn hex(bytes: &[u8], separator: Option<char>, group: isize) -> String {
+pub fn hex(bytes: &[u8], separator: Option<u8>, group: isize) -> Vec<u8> {
     let size = group.unsigned_abs();
-    let mut text = String::with_capacity(bytes.len() * 3);
+    let mut text = Vec::with_capacity(bytes.len() * 3);
     for (place, byte) in bytes.iter().enumerate() {
         let boundary = match group {
             0 => false,
@@ -115,8 +115,7 @@ pub fn hex(bytes: &[u8], separator: Option<char>, group: isize) -> String {
         {
             text.push(separator);
         }
-        text.push(char::from_digit(u32::from(byte >> 4), 16).expect("four bits are a hexadecimal digit"));
-        text.push(char::from_digit(u32::from(byte & 15), 16).expect("four bits are a hexadecimal digit"));
+        text.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
     }
     text
 }

@@ -54,13 +54,18 @@ def look(name):
     return "an iterator"
 
 
+def class_name(kind):
+    """The name of a class, with its module if it is not built in."""
+    return kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__name__
+
+
 def observe(function, expected):
     """Runs a step: what it saw, and whether that is what is expected."""
     kind, what = expected
     try:
         value = function()
     except Exception as error:
-        name = type(error).__name__
+        name = class_name(type(error))
         return "%s: %s" % (name, error), kind == "raises" and name == what
     if kind == "value":
         try:

@@ -145,7 +145,7 @@ fn memory_remove(memory: &mut dyn Memory, place: usize) -> Result {
 }
 
 /// Concatenation says `TypeError` whatever is wrong with the other's buffer.
-fn concatenation_error(stop: super::Stop) -> super::Stop {
+pub(super) fn concatenation_error(stop: super::Stop) -> super::Stop {
     match stop {
         super::Stop::Raise(_) => ErrorClass::TypeError.into(),
         skip => skip,

@@ -415,7 +415,7 @@ fn assign<H: Heap>(
 }
 
 /// Whether an object is true, as far as format `?` asks.
-fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<bool, ErrorClass> {
+pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<bool, ErrorClass> {
     Ok(match arg {
         Arg::None => false,
         Arg::Int(int) => int.value() != 0,

@@ -1,0 +1,223 @@
+//! Calls into C that hold a buffer while they work: `struct`, `zlib`, `binascii`, `re`, `int.from_bytes`, and
+//! `program/helpers.py`.
+//!
+//! What matters here is how each asks for its buffer, and that it gives it back whatever comes of it (clause R3).
+
+use sha2::{Digest, Sha256};
+
+use super::super::heap::{Buffer, Heap};
+use super::super::{index, item};
+use super::{Result, bytes_of, hex_digits, with_bytes};
+use crate::exporter::{ByteOrder, Code, Format, Layout};
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Op, Step};
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let (first, second) = (&step.args[0], step.args.get(1));
+    match step.op {
+        Op::Crc32 => {
+            let seed = |arg: &Arg| index::index(arg).map(|seed| seed as u32);
+            with_bytes(heap, first, |_, bytes| {
+                let mut sum = crc32fast::Hasher::new_with_initial(second.map_or(Ok(0), seed)?);
+                sum.update(bytes);
+                Ok(Value::Int(sum.finalize().into()))
+            })
+        }
+        Op::Hexlify => {
+            let bytes = bytes_of(heap, first)?;
+            let digits = hex_digits(heap, second, step.args.get(2), u8::MAX, |_| Ok(bytes))?;
+            Ok(Value::Bytes(digits.into()))
+        }
+        Op::Digest => {
+            with_bytes(heap, first, |_, bytes| Ok(Value::Bytes(Sha256::digest(bytes).as_slice().into())))
+        }
+        Op::FromBytes => from_bytes(heap, first, &step.args[1]),
+        Op::FindAll => find_all(heap, first, &step.args[1]),
+        Op::Written => written(heap, first),
+        Op::Received | Op::ReadFromFile => {
+            let data = bytes_of(heap, &step.args[1])?;
+            with_writable(heap, first, |heap, hold, layout| {
+                let count = data.len().min(layout.nbytes());
+                heap.write_held(hold, layout.offset, &data[..count]);
+                Ok(Value::Int(count as i128))
+            })
+        }
+        Op::PackInto => pack_into(heap, step),
+        Op::UnpackFrom => unpack_from(heap, step),
+        Op::IterUnpack => iter_unpack(heap, step),
+        _ => unreachable!("{:?} consumes no buffer", step.op),
+    }
+}
+
+/// `w*` of `PyArg_Parse`: one block that can be written; whatever is wrong with it is a `TypeError`.
+fn with_writable<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    f: impl FnOnce(&mut H, &H::Hold, &Layout) -> Result,
+) -> Result {
+    let Arg::Slot(slot) = arg else { return Err(ErrorClass::TypeError.into()) };
+    if !super::is_exporter(heap, arg) {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let hold = heap.hold(*slot).map_err(|_| ErrorClass::TypeError)?;
+    let layout = heap.held_layout(&hold).clone();
+    let result = if layout.readonly || !layout.is_c_contiguous() {
+        Err(ErrorClass::TypeError.into())
+    } else {
+        f(heap, &hold, &layout)
+    };
+    heap.unhold(hold, result.is_err());
+    result
+}
+
+/// `int.from_bytes`: the name of the order is looked at first.
+fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
+    let little = match order {
+        Arg::Str(order) if **order == *"little" => true,
+        Arg::Str(order) if **order == *"big" => false,
+        Arg::Str(_) => return Err(ErrorClass::ValueError.into()),
+        _ => return Err(ErrorClass::TypeError.into()),
+    };
+    if let Arg::Int(_) | Arg::Str(_) = source {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let mut bytes = super::make::bytearray_of(heap, source)?;
+    if !little {
+        bytes.reverse();
+    }
+    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    if used > size_of::<u64>() {
+        return Ok(Value::Foreign(Value::BEYOND.into()));
+    }
+    let mut wide = [0; size_of::<u64>()];
+    wide[..used].copy_from_slice(&bytes[..used]);
+    Ok(Value::Int(u64::from_le_bytes(wide).into()))
+}
+
+/// `re.findall`. The patterns of programs are those that mean the same in both languages.
+fn find_all<H: Heap>(heap: &mut H, pattern: &Arg, subject: &Arg) -> Result {
+    let Arg::Bytes(pattern) = pattern else { return Err(ErrorClass::TypeError.into()) };
+    let compile = |text| regex::bytes::RegexBuilder::new(text).unicode(false).build().ok();
+    let pattern = std::str::from_utf8(pattern).ok().and_then(compile);
+    let pattern = pattern.expect("fixup leaves only patterns that are known");
+    let found = with_bytes(heap, subject, |_, bytes| {
+        Ok(pattern.find_iter(bytes).map(|found| Value::Bytes(found.as_bytes().into())).collect())
+    });
+    // Whatever is wrong with the buffer, it is "not bytes-like".
+    found.map(Value::List).map_err(super::exporters::concatenation_error)
+}
+
+/// `os.writev` acquires all buffers before it writes any.
+fn written<H: Heap>(heap: &mut H, parts: &Arg) -> Result {
+    let (Arg::List(parts) | Arg::Tuple(parts)) = parts else { return Err(ErrorClass::TypeError.into()) };
+    let mut sent = Vec::new();
+    for part in parts {
+        sent.extend_from_slice(&bytes_of(heap, part)?);
+    }
+    Ok(Value::Bytes(sent.as_slice().into()))
+}
+
+/// The format of one item, as `struct` reads it; `None` if it has no items.
+fn struct_format(arg: &Arg) -> Result<Option<Format>> {
+    let text = match arg {
+        Arg::Str(text) => text.as_bytes(),
+        Arg::Bytes(text) => text,
+        _ => return Err(ErrorClass::TypeError.into()),
+    };
+    let (order, code) = match text {
+        [b'<', code @ ..] => (Some(ByteOrder::Little), code),
+        [b'>' | b'!', code @ ..] => (Some(ByteOrder::Big), code),
+        code => (None, code),
+    };
+    match code {
+        [] => Ok(None),
+        [code] => match Code::from_char(char::from(*code)) {
+            Some(code) => Ok(Some(Format { order, ..Format::new(code) })),
+            None => Err(ErrorClass::StructError.into()),
+        },
+        _ => Err(ErrorClass::StructError.into()),
+    }
+}
+
+/// Where an item of `size` bytes at `offset` begins in `length` bytes, if there is room for it.
+fn place(offset: isize, size: usize, length: usize) -> Result<usize> {
+    let start = if offset < 0 {
+        if offset.saturating_add_unsigned(size) > 0 {
+            return Err(ErrorClass::StructError.into());
+        }
+        offset.checked_add_unsigned(length).and_then(|start| usize::try_from(start).ok())
+    } else {
+        usize::try_from(offset).ok()
+    };
+    let start = start.ok_or(ErrorClass::StructError)?;
+    if length.checked_sub(start).is_some_and(|room| room >= size) {
+        Ok(start)
+    } else {
+        Err(ErrorClass::StructError.into())
+    }
+}
+
+/// `s_pack_into`: the buffer is held while offset and value are read.
+fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let format = struct_format(&step.args[0])?.ok_or(ErrorClass::StructError)?;
+    let truth = super::views::truth(heap, &step.args[3]);
+    let bytes = super::exact_bytes(heap, &step.args[3]);
+    with_writable(heap, &step.args[1], |heap, hold, layout| {
+        let offset = index::ssize_or(&step.args[2], ErrorClass::IndexError)?;
+        let start = place(offset, format.itemsize(), layout.nbytes())?;
+        // `s_pack_into` clears the place before it reads the value.
+        let zeros = item::Packed::from_elem(0, format.itemsize());
+        heap.write_held(hold, layout.offset + start as isize, &zeros);
+        let mut packed = pack(format, &step.args[3], truth, bytes)?;
+        format.reorder(&mut packed);
+        heap.write_held(hold, layout.offset + start as isize, &packed);
+        Ok(Value::None)
+    })
+}
+
+/// The bytes of one item, by the rules of `struct`: whatever does not fit is its own error.
+fn pack(
+    format: Format,
+    value: &Arg,
+    truth: std::result::Result<bool, ErrorClass>,
+    bytes: Option<Buffer>,
+) -> Result<item::Packed> {
+    // A format that names the byte order is packed with care, a native one with a cast.
+    let beyond = format.order.is_some()
+        && format.code == Code::Float
+        && matches!(value, Arg::Float(value) if value.value().is_finite() && (value.value() as f32).is_infinite());
+    if beyond {
+        return Err(ErrorClass::OverflowError.into());
+    }
+    if format.code == Code::Bool {
+        return Ok(item::Packed::from_slice(&[u8::from(truth?)]));
+    }
+    let bytes = bytes.map(|bytes| item::Packed::from_slice(&bytes));
+    let packed = item::pack(format, value, |_| Err(ErrorClass::TypeError), |_| bytes);
+    packed.map_err(|_| ErrorClass::StructError.into())
+}
+
+/// `Struct_unpack_from_impl`
+fn unpack_from<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let format = struct_format(&step.args[0])?;
+    with_bytes(heap, &step.args[1], |_, bytes| {
+        let offset = step.args.get(2).map_or(Ok(0), index::ssize)?;
+        let start = place(offset, format.map_or(0, Format::itemsize), bytes.len())?;
+        let Some(format) = format else { return Ok(Value::Tuple(Vec::new())) };
+        let mut item = item::Packed::from_slice(&bytes[start..start + format.itemsize()]);
+        format.reorder(&mut item);
+        Ok(Value::Tuple(vec![item::unpack(format, &item)]))
+    })
+}
+
+/// `Struct_iter_unpack`: the iterator holds the buffer until it finds its end, or goes.
+fn iter_unpack<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let format = struct_format(&step.args[0])?.ok_or(ErrorClass::StructError)?;
+    let source = &step.args[1];
+    let length = with_bytes(heap, source, |_, bytes| Ok(bytes.len()))?;
+    if !length.is_multiple_of(format.itemsize()) {
+        return Err(ErrorClass::StructError.into());
+    }
+    heap.unpack(super::dest(step), super::source(heap, source)?, format)?;
+    Ok(Value::Stored)
+}

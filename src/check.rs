@@ -229,7 +229,7 @@ impl Run {
                 let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
                 seen.push((found.clone(), message));
             }
-            divergence = compare::after_step(&self.model, &**subject, program, at, &expected, found);
+            divergence = compare::after_step(&self.model, &mut **subject, program, at, &expected, found);
             if divergence.is_some() {
                 break;
             }

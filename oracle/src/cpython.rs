@@ -3,11 +3,11 @@
 //! There is no case for any single operation here: how it is written in the table is how CPython
 //! is asked to do it.
 
+use buflock::exporter::{Layout, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
-use buflock::subject::{
-    Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, occupied,
-};
+use buflock::subject::model::{Serial, ViewState};
+use buflock::subject::{Flavour, Model, Picture, Slots, Subject, Unrest, ViewPicture};
 use pyo3::types::PyAnyMethods;
 use pyo3::{IntoPyObject, Python};
 
@@ -16,11 +16,12 @@ use crate::raw_buffer::{self as raw, Object, Raised, Type, ViewFields};
 /// The slots of one run, and what every run needs of the interpreter.
 #[derive(Debug)]
 pub struct CPython {
-    exporters: [Option<Object>; limits::EXPORTERS as usize],
-    views: [Option<Object>; limits::VIEWS as usize],
-    /// The export, and whether it is held.
-    exports: [Option<Object>; limits::EXPORTS as usize],
-    iterators: [Option<Object>; limits::ITERATORS as usize],
+    exporters: Slots<Object, { limits::EXPORTERS as usize }>,
+    views: Slots<Object, { limits::VIEWS as usize }>,
+    exports: Slots<Object, { limits::EXPORTS as usize }>,
+    iterators: Slots<Object, { limits::ITERATORS as usize }>,
+    /// What the views must show.
+    expected: [Expected; limits::VIEWS as usize],
     /// The method, attribute or class of each operation that has one.
     names: Vec<Option<Object>>,
     classes: Vec<Object>,
@@ -83,10 +84,11 @@ impl CPython {
             };
             let class = |class: &ErrorClass| import("builtins", class.name());
             CPython {
-                exporters: [const { None }; _],
-                views: [const { None }; _],
-                exports: [const { None }; _],
-                iterators: [const { None }; _],
+                exporters: Slots::new(),
+                views: Slots::new(),
+                exports: Slots::new(),
+                iterators: Slots::new(),
+                expected: [Expected { serial: Serial::NONE, line: None }; _],
                 names: Op::all().map(name).collect(),
                 classes: ErrorClass::ALL
                     .iter()
@@ -113,12 +115,23 @@ impl CPython {
         }
     }
 
-    fn slot_mut(&mut self, slot: Slot) -> &mut Option<Object> {
+    /// Fills a slot and gives what it held.
+    fn put(&mut self, slot: Slot, object: Object) -> Option<Object> {
         match slot.kind {
-            SlotKind::Exporter => &mut self.exporters[slot.at()],
-            SlotKind::View => &mut self.views[slot.at()],
-            SlotKind::Export => &mut self.exports[slot.at()],
-            SlotKind::Iterator => &mut self.iterators[slot.at()],
+            SlotKind::Exporter => self.exporters.put(slot, object),
+            SlotKind::View => self.views.put(slot, object),
+            SlotKind::Export => self.exports.put(slot, object),
+            SlotKind::Iterator => self.iterators.put(slot, object),
+        }
+    }
+
+    /// Empties a slot and gives what it held.
+    fn take(&mut self, slot: Slot) -> Option<Object> {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters.take(slot),
+            SlotKind::View => self.views.take(slot),
+            SlotKind::Export => self.exports.take(slot),
+            SlotKind::Iterator => self.iterators.take(slot),
         }
     }
 
@@ -141,7 +154,7 @@ impl CPython {
         let row = step.op.row();
         let receiver = step.receiver;
         if let (Syntax::Drop, Some(slot)) = (row.syntax, receiver) {
-            *self.slot_mut(slot) = None;
+            drop(self.take(slot));
             return Ok(Value::None);
         }
         // The receiver, if there is one, and the arguments, as a call of a method has them.
@@ -226,7 +239,7 @@ impl CPython {
         let operate = if sign == "+=" { raw::in_place_add } else { raw::in_place_multiply };
         let result = operate(py, &objects[0], &objects[1])?;
         if let Some(slot) = step.receiver {
-            *self.slot_mut(slot) = Some(result);
+            drop(self.put(slot, result));
         }
         Ok(Value::None)
     }
@@ -245,7 +258,7 @@ impl CPython {
         if !fits {
             return self.observe(py, step, &result);
         }
-        *self.slot_mut(dest) = Some(result);
+        drop(self.put(dest, result));
         Value::Stored
     }
 
@@ -362,13 +375,28 @@ impl Subject for CPython {
         })
     }
 
-    fn different_slot(&self, model: &Model) -> Option<Slot> {
+    fn different_slot(&mut self, model: &Model) -> Option<Slot> {
         // What an export shows is that it holds: the resizes that it refuses are compared.
+        let CPython { exporters, views, expected, .. } = self;
         Python::attach(|py| {
-            let same = |slot| shows(py, self.slot(slot).as_ref(), &model.shown(slot));
-            let (exporters, views) = (occupied(&self.exporters), occupied(&self.views));
-            first_different(SlotKind::Exporter, exporters, model.occupied(SlotKind::Exporter), same)
-                .or_else(|| first_different(SlotKind::View, views, model.occupied(SlotKind::View), same))
+            let exporter =
+                |place: usize, object: &Object| model.exporter(place).is_some_and(|it| holds(py, object, it));
+            let view = |place: usize, object: &Object| {
+                let Some(state) = model.view(place) else { return false };
+                let expected = &mut expected[place];
+                if !expected.serial.is(state.serial) {
+                    *expected = Expected::of(state);
+                }
+                raw::with_view(py, object, |fields| match (fields, &expected.line) {
+                    (None, _) => state.released,
+                    (Some(_), _) if state.released => false,
+                    (Some(fields), Some(line)) => line.is_shown(&fields),
+                    (Some(fields), None) => is_laid_out(&fields, state.layout),
+                })
+            };
+            exporters
+                .first_different(SlotKind::Exporter, model.filled(SlotKind::Exporter), exporter)
+                .or_else(|| views.first_different(SlotKind::View, model.filled(SlotKind::View), view))
         })
     }
 
@@ -408,25 +436,25 @@ impl Subject for CPython {
     fn rest(&mut self) -> Option<Unrest> {
         Python::attach(|py| {
             self.error = None;
-            self.iterators = [const { None }; _];
-            self.exports = [const { None }; _];
-            let views = std::mem::replace(&mut self.views, [const { None }; _]);
-            let exporters = std::mem::replace(&mut self.exporters, [const { None }; _]);
-            let alone = |(slot, object): (Slot, &Option<Object>)| {
-                let found = raw::references(py, object.as_ref()?);
+            self.iterators.clear();
+            self.exports.clear();
+            let views = std::mem::take(&mut self.views);
+            let exporters = std::mem::take(&mut self.exporters);
+            let alone = |slot: Slot, object: &Object| {
+                let found = raw::references(py, object);
                 (found != 1).then_some(Unrest::References { slot, expected: 1, found })
             };
             // A view that another one shows is referred to by that until it goes.
             let mut unrest = Slot::all(SlotKind::View)
-                .zip(&views)
-                .filter(|(_, view)| view.as_ref().is_some_and(|view| raw::view_exports(py, view) == 0))
-                .find_map(alone);
+                .filter_map(|slot| Some((slot, views[slot.at()].as_ref()?)))
+                .filter(|(_, view)| raw::view_exports(py, view) == 0)
+                .find_map(|(slot, view)| alone(slot, view));
             drop(views);
-            for (slot, exporter) in Slot::all(SlotKind::Exporter).zip(&exporters) {
-                let Some(object) = exporter else { continue };
-                if unrest.is_none() && raw::type_of(py, object) == Type::ByteArray {
+            for slot in Slot::all(SlotKind::Exporter) {
+                let Some(object) = &exporters[slot.at()] else { continue };
+                if unrest.is_none() && raw::is_bytearray(py, object) {
                     let stuck = !raw::can_resize(py, object);
-                    unrest = stuck.then_some(Unrest::StillExported(slot)).or_else(|| alone((slot, exporter)));
+                    unrest = stuck.then_some(Unrest::StillExported(slot)).or_else(|| alone(slot, object));
                 }
             }
             drop(exporters);
@@ -437,42 +465,82 @@ impl Subject for CPython {
     }
 }
 
-#[inline]
-fn shows(py: Python<'_>, object: Option<&Object>, expected: &Shown<'_>) -> bool {
-    let Some(object) = object else { return *expected == Shown::Empty };
-    match expected {
-        Shown::Exporter(flavour, bytes) => {
-            let kind = match flavour {
-                Flavour::Bytes => Type::Bytes,
-                Flavour::ByteArray => Type::ByteArray,
-            };
-            raw::type_of(py, object) == kind && raw::with_contents(py, object, |own| own == *bytes)
-        }
-        Shown::View(layout) => {
-            raw::with_view(py, object, |fields| fields.is_some_and(|fields| is_laid_out(&fields, layout)))
-        }
-        Shown::ReleasedView => raw::is_released(py, object),
-        _ => false,
+/// What the views in a slot must show. It is worked out once for each view of the model, whose layout does not change.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    serial: Serial,
+    /// `None` if the view has not one dimension.
+    line: Option<Line>,
+}
+
+/// All that is to be seen of a view of one dimension, as nearly all views have.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    offset: isize,
+    length: isize,
+    stride: isize,
+    itemsize: isize,
+    nbytes: isize,
+    readonly: bool,
+    contiguous: bool,
+    at: bool,
+    code: u8,
+}
+
+impl Expected {
+    #[cold]
+    fn of(ViewState { serial, layout, .. }: ViewState<'_>) -> Expected {
+        let line = match (&*layout.shape, &*layout.strides) {
+            (&[length], &[stride]) => Some(Line {
+                offset: layout.offset,
+                length,
+                stride,
+                itemsize: layout.itemsize() as isize,
+                nbytes: layout.nbytes() as isize,
+                readonly: layout.readonly,
+                contiguous: layout.is_c_contiguous(),
+                at: layout.format.at,
+                code: layout.format.code.as_char() as u8,
+            }),
+            _ => None,
+        };
+        Expected { serial, line }
+    }
+}
+
+impl Line {
+    #[inline]
+    fn is_shown(&self, fields: &ViewFields<'_>) -> bool {
+        let (&[length], &[stride]) = (fields.shape, fields.strides) else { return false };
+        length == self.length
+            && stride == self.stride
+            && fields.offset == self.offset
+            && fields.itemsize == self.itemsize
+            && fields.nbytes == self.nbytes
+            && fields.readonly == self.readonly
+            && fields.c_contiguous == self.contiguous
+            && fields.f_contiguous == self.contiguous
+            && fields.format.is(self.at, self.code)
     }
 }
 
 #[inline]
-fn is_laid_out(fields: &ViewFields<'_>, layout: &buflock::exporter::Layout) -> bool {
-    let (format, itemsize) = (layout.format, layout.itemsize() as isize);
-    // One dimension, as nearly all views have, is compared without a loop.
-    let dims = match (fields.shape, fields.strides, &*layout.shape, &*layout.strides) {
-        ([dim], [stride], [expected_dim], [expected_stride]) => {
-            dim == expected_dim && stride == expected_stride
-        }
-        (shape, strides, expected_shape, expected_strides) => {
-            shape == expected_shape && strides == expected_strides
-        }
+fn holds(py: Python<'_>, object: &Object, (flavour, bytes): (Flavour, &[u8])) -> bool {
+    let is_it = match flavour {
+        Flavour::Bytes => raw::is_bytes(py, object),
+        Flavour::ByteArray => raw::is_bytearray(py, object),
     };
-    dims && fields.offset == layout.offset
+    is_it && raw::with_contents(py, object, |own| same_bytes(own, bytes))
+}
+
+fn is_laid_out(fields: &ViewFields<'_>, layout: &Layout) -> bool {
+    fields.shape == &*layout.shape
+        && fields.strides == &*layout.strides
+        && fields.offset == layout.offset
         && fields.readonly == layout.readonly
-        && fields.itemsize == itemsize
+        && fields.itemsize == layout.itemsize() as isize
         && fields.nbytes == layout.nbytes() as isize
-        && fields.format.is(format.at, format.code.as_char() as u8)
+        && fields.format.is(layout.format.at, layout.format.code.as_char() as u8)
         && fields.c_contiguous == layout.is_c_contiguous()
         && fields.f_contiguous == layout.is_f_contiguous()
 }

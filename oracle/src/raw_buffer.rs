@@ -417,14 +417,35 @@ pub fn string_value(_: Python<'_>, object: &Object) -> Option<String> {
 /// If it is neither.
 #[inline]
 pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -> R) -> R {
-    let (start, length) = block(py, object.as_ptr());
-    if length == 0 {
+    if is_empty(py, object) {
         return f(&[]);
     }
+    let (start, length) = block(py, object.as_ptr());
     // SAFETY: the object's memory holds so many bytes until something resizes it, which nothing does
     // during `f`: the thread stays attached, in lockstep no other thread runs the program, and `f`
     // gets no token.
     f(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+/// Whether it is a `bytearray`.
+#[inline]
+pub fn is_bytearray(_: Python<'_>, object: &Object) -> bool {
+    // SAFETY: it is a live object; of the type only the address is taken.
+    unsafe { ffi::Py_TYPE(object.as_ptr()) == &raw mut ffi::PyByteArray_Type }
+}
+
+/// Whether it is a `bytes`.
+#[inline]
+pub fn is_bytes(_: Python<'_>, object: &Object) -> bool {
+    // SAFETY: it is a live object; of the type only the address is taken.
+    unsafe { ffi::Py_TYPE(object.as_ptr()) == &raw mut ffi::PyBytes_Type }
+}
+
+/// Whether a `bytes` or a `bytearray` has no byte. `false` of anything else.
+#[inline]
+fn is_empty(py: Python<'_>, object: &Object) -> bool {
+    // SAFETY: both types are variable in size, and it is a live object.
+    (is_bytearray(py, object) || is_bytes(py, object)) && unsafe { ffi::Py_SIZE(object.as_ptr()) } == 0
 }
 
 /// Read from the objects themselves: it is asked for every object after every step.

@@ -54,6 +54,7 @@ mod layout;
 mod locked;
 mod mmap;
 pub mod planted;
+mod same;
 mod storage;
 mod text;
 mod view;
@@ -72,6 +73,7 @@ pub use locked::{
 };
 pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
+pub use same::same_bytes;
 pub use storage::{Block, Operation};
 pub use text::Text;
 pub use view::{View, ViewError};

@@ -31,7 +31,7 @@ fn same_value(expected: &Value, found: &Value, subject: &dyn Subject) -> bool {
 /// Judges one step: what it saw first, then what it left.
 pub fn after_step(
     model: &Model,
-    subject: &dyn Subject,
+    subject: &mut dyn Subject,
     program: &Program,
     at: usize,
     expected: &Outcome,

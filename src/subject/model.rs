@@ -3,10 +3,12 @@
 //! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::{Shown, meaning, occupied};
+use super::{Shown, Slots, meaning};
 use crate::exporter::{Exported, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -18,12 +20,14 @@ type Id = u16;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Model {
     version: Version,
-    exporters: [Option<Id>; limits::EXPORTERS as usize],
-    views: [Option<Id>; limits::VIEWS as usize],
+    exporters: Slots<Id, { limits::EXPORTERS as usize }>,
+    views: Slots<Id, { limits::VIEWS as usize }>,
     /// A filled slot holds `None` once it is released.
-    exports: [Option<Option<Id>>; limits::EXPORTS as usize],
-    iterators: [Option<Iteration>; limits::ITERATORS as usize],
+    exports: Slots<Option<Id>, { limits::EXPORTS as usize }>,
+    iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     objects: Vec<Object>,
+    /// The first place without an object.
+    free: usize,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -52,8 +56,53 @@ enum Kind {
         layout: Layout,
         released: bool,
         exports: u16,
+        serial: Serial,
         hashed: Option<Seen>,
     },
+}
+
+/// The number of a view, which no other view of any model has, so that who has compared its layout once need not
+/// do so again: a layout does not change. States that differ in nothing else are the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Serial(u64);
+
+impl Serial {
+    /// That of no view.
+    pub const NONE: Serial = Serial(0);
+
+    fn next() -> Serial {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Serial(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Whether this is the number of the same view.
+    #[inline]
+    pub fn is(self, other: Serial) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl PartialEq for Serial {
+    fn eq(&self, _: &Serial) -> bool {
+        true
+    }
+}
+
+impl Eq for Serial {}
+
+impl std::hash::Hash for Serial {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+/// A view as it is at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewState<'a> {
+    /// Which view it is.
+    pub serial: Serial,
+    /// Where the items are, or were.
+    pub layout: &'a Layout,
+    /// Whether it was released.
+    pub released: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,21 +119,23 @@ impl Model {
     pub fn new(version: Version) -> Model {
         Model {
             version,
-            exporters: [None; _],
-            views: [None; _],
-            exports: [None; _],
-            iterators: [const { None }; _],
+            exporters: Slots::new(),
+            views: Slots::new(),
+            exports: Slots::new(),
+            iterators: Slots::new(),
             objects: Vec::new(),
+            free: 0,
         }
     }
 
     /// Empties all slots.
     pub fn clear(&mut self) {
-        self.exporters = [None; _];
-        self.views = [None; _];
-        self.exports = [None; _];
-        self.iterators = [const { None }; _];
+        self.exporters.clear();
+        self.views.clear();
+        self.exports.clear();
+        self.iterators.clear();
         self.objects.clear();
+        self.free = 0;
     }
 
     /// Runs one step.
@@ -94,13 +145,39 @@ impl Model {
 
     /// Which slots of a kind are filled, a bit for each.
     #[inline]
-    pub fn occupied(&self, kind: SlotKind) -> u32 {
+    pub fn filled(&self, kind: SlotKind) -> u32 {
         match kind {
-            SlotKind::Exporter => occupied(&self.exporters),
-            SlotKind::View => occupied(&self.views),
-            SlotKind::Export => occupied(&self.exports),
-            SlotKind::Iterator => occupied(&self.iterators),
+            SlotKind::Exporter => self.exporters.filled(),
+            SlotKind::View => self.views.filled(),
+            SlotKind::Export => self.exports.filled(),
+            SlotKind::Iterator => self.iterators.filled(),
         }
+    }
+
+    /// The exporter in a slot of which the place is given.
+    #[inline]
+    pub fn exporter(&self, place: usize) -> Option<(Flavour, &[u8])> {
+        match self.kind(self.exporters[place]?) {
+            Kind::Exporter { flavour, bytes, .. } => Some((*flavour, bytes)),
+            _ => None,
+        }
+    }
+
+    /// The view in a slot of which the place is given.
+    #[inline]
+    pub fn view(&self, place: usize) -> Option<ViewState<'_>> {
+        match self.kind(self.views[place]?) {
+            Kind::View { serial, layout, released, .. } => {
+                Some(ViewState { serial: *serial, layout, released: *released })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the slot of which the place is given holds an export that was not released.
+    #[inline]
+    pub fn holds_export(&self, place: usize) -> bool {
+        matches!(self.exports[place], Some(Some(_)))
     }
 
     /// What a slot holds.
@@ -128,17 +205,19 @@ impl Model {
 
     fn add(&mut self, kind: Kind) -> Id {
         let object = Object { references: 1, kind };
-        let free = self.objects.iter().position(|object| matches!(object.kind, Kind::Gone));
-        match free {
-            Some(place) => {
-                self.objects[place] = object;
-                place as Id
-            }
-            None => {
-                self.objects.push(object);
-                (self.objects.len() - 1) as Id
-            }
+        let place = self.free;
+        match self.objects.get_mut(place) {
+            Some(free) => *free = object,
+            None => self.objects.push(object),
         }
+        let later = self.objects[place + 1..].iter().position(|object| matches!(object.kind, Kind::Gone));
+        self.free = later.map_or(self.objects.len(), |later| place + 1 + later);
+        place as Id
+    }
+
+    fn remove(&mut self, id: Id) {
+        *self.kind_mut(id) = Kind::Gone;
+        self.free = self.free.min(id.into());
     }
 
     fn kind(&self, id: Id) -> &Kind {
@@ -161,10 +240,10 @@ impl Model {
         }
         if let &Kind::View { managed, .. } = self.kind(id) {
             self.let_go(id);
-            *self.kind_mut(id) = Kind::Gone;
+            self.remove(id);
             self.forget(managed);
         } else {
-            *self.kind_mut(id) = Kind::Gone;
+            self.remove(id);
         }
     }
 
@@ -250,8 +329,10 @@ impl Model {
     }
 
     fn set_view(&mut self, dest: Slot, managed: Id, layout: Layout) {
-        let view = self.add(Kind::View { managed, layout, released: false, exports: 0, hashed: None });
-        if let Some(old) = self.views[dest.at()].replace(view) {
+        let serial = Serial::next();
+        let view =
+            self.add(Kind::View { managed, layout, released: false, exports: 0, serial, hashed: None });
+        if let Some(old) = self.views.put(dest, view) {
             self.forget(old);
         }
     }
@@ -346,14 +427,14 @@ impl Heap for Model {
 
     fn empty(&mut self, slot: Slot) {
         let object = match slot.kind {
-            SlotKind::Exporter => self.exporters[slot.at()].take(),
-            SlotKind::View => self.views[slot.at()].take(),
+            SlotKind::Exporter => self.exporters.take(slot),
+            SlotKind::View => self.views.take(slot),
             SlotKind::Export => {
                 self.release_export(slot);
-                self.exports[slot.at()] = None;
+                self.exports.take(slot);
                 None
             }
-            SlotKind::Iterator => self.iterators[slot.at()].take().and_then(|iteration| iteration.target),
+            SlotKind::Iterator => self.iterators.take(slot).and_then(|iteration| iteration.target),
         };
         if let Some(object) = object {
             self.forget(object);
@@ -369,7 +450,7 @@ impl Heap for Model {
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
         let exporter = self.add(Kind::Exporter { flavour, bytes, exports: 0 });
-        if let Some(old) = self.exporters[dest.at()].replace(exporter) {
+        if let Some(old) = self.exporters.put(dest, exporter) {
             self.forget(old);
         }
     }
@@ -453,19 +534,18 @@ impl Heap for Model {
         let &Kind::Managed { owner, .. } = self.kind(managed) else {
             unreachable!("views have managed buffers")
         };
-        let named = |slots: &[Option<Id>], kind| {
-            let place = slots.iter().position(|&id| id == Some(owner))?;
-            Some(Slot::new(kind, place as u8))
+        let named = |kind: SlotKind| {
+            Slot::all(kind).find(|slot| match kind {
+                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
+                _ => self.views[slot.at()] == Some(owner),
+            })
         };
         Ok(match self.kind(owner) {
             Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
-            Kind::Exporter { .. } => Owner::Object {
-                slot: named(&self.exporters, SlotKind::Exporter),
-                unhashable: self.unhashable(owner),
-            },
-            _ => {
-                Owner::Object { slot: named(&self.views, SlotKind::View), unhashable: self.unhashable(owner) }
+            Kind::Exporter { .. } => {
+                Owner::Object { slot: named(SlotKind::Exporter), unhashable: self.unhashable(owner) }
             }
+            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
         })
     }
 
@@ -487,12 +567,12 @@ impl Heap for Model {
         let provider = self.provider(source)?;
         self.acquire(provider)?;
         self.release_export(dest);
-        self.exports[dest.at()] = Some(Some(provider));
+        self.exports.put(dest, Some(provider));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = &mut self.exports[export.at()]
+        if let Some(held) = self.exports.get_mut(export)
             && let Some(provider) = held.take()
         {
             self.relinquish(provider);
@@ -511,7 +591,7 @@ impl Heap for Model {
             SlotKind::View => length_for_iterator(self.layout(source)),
             _ => 0,
         };
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length });
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0, length });
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
@@ -531,7 +611,7 @@ impl Heap for Model {
             }
             other => unreachable!("nothing iterates over {other:?}"),
         };
-        let iteration = self.iterators[iterator.at()].as_mut().expect("it was filled above");
+        let iteration = self.iterators.get_mut(iterator).expect("it was filled above");
         if item.is_some() {
             iteration.next += 1;
         } else {

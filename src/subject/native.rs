@@ -1,11 +1,15 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
+use std::cell::Cell;
+
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, meaning, occupied};
+use super::model::Serial;
+use super::{Model, Picture, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
     ByteArray, Bytes, Export, Exported, Format, Layout, NotExported, Operation, Provider, Released, View,
+    same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -14,10 +18,10 @@ use crate::program::{Slot, SlotKind, Step, limits};
 #[derive(Debug)]
 pub struct Native {
     version: Version,
-    exporters: [Option<Owned>; limits::EXPORTERS as usize],
-    views: [Option<Viewed>; limits::VIEWS as usize],
-    exports: [Option<Option<Export>>; limits::EXPORTS as usize],
-    iterators: [Option<Iteration>; limits::ITERATORS as usize],
+    exporters: Slots<Owned, { limits::EXPORTERS as usize }>,
+    views: Slots<Viewed, { limits::VIEWS as usize }>,
+    exports: Slots<Option<Export>, { limits::EXPORTS as usize }>,
+    iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ enum Owned {
 struct Viewed {
     view: View,
     hashed: Option<Seen>,
+    /// The view of the model that was last found to have the same layout. Neither layout changes.
+    agreed: Cell<Serial>,
 }
 
 #[derive(Debug)]
@@ -50,10 +56,10 @@ impl Native {
     pub fn new(version: Version) -> Native {
         Native {
             version,
-            exporters: [const { None }; _],
-            views: [const { None }; _],
-            exports: [const { None }; _],
-            iterators: [const { None }; _],
+            exporters: Slots::new(),
+            views: Slots::new(),
+            exports: Slots::new(),
+            iterators: Slots::new(),
         }
     }
 
@@ -89,7 +95,7 @@ impl Native {
     }
 
     fn set_view(&mut self, dest: Slot, view: View) {
-        self.views[dest.at()] = Some(Viewed { view, hashed: None });
+        self.views.put(dest, Viewed { view, hashed: None, agreed: Cell::new(Serial::NONE) });
     }
 }
 
@@ -208,10 +214,10 @@ impl Heap for Native {
 
     fn empty(&mut self, slot: Slot) {
         match slot.kind {
-            SlotKind::Exporter => self.exporters[slot.at()] = None,
-            SlotKind::View => self.views[slot.at()] = None,
-            SlotKind::Export => self.exports[slot.at()] = None,
-            SlotKind::Iterator => self.iterators[slot.at()] = None,
+            SlotKind::Exporter => drop(self.exporters.take(slot)),
+            SlotKind::View => drop(self.views.take(slot)),
+            SlotKind::Export => drop(self.exports.take(slot)),
+            SlotKind::Iterator => drop(self.iterators.take(slot)),
         }
     }
 
@@ -223,10 +229,11 @@ impl Heap for Native {
     }
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
-        self.exporters[dest.at()] = Some(match flavour {
+        let exporter = match flavour {
             Flavour::Bytes => Owned::Bytes(Bytes::new(&bytes)),
             Flavour::ByteArray => Owned::ByteArray(ByteArray::new(bytes)),
-        });
+        };
+        self.exporters.put(dest, exporter);
     }
 
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
@@ -295,18 +302,19 @@ impl Heap for Native {
     }
 
     fn remember_hash(&mut self, view: Slot, of: Seen) {
-        if let Some(viewed) = &mut self.views[view.at()] {
+        if let Some(viewed) = self.views.get_mut(view) {
             viewed.hashed = Some(of);
         }
     }
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
-        self.exports[dest.at()] = Some(Some(self.acquire(source)?));
+        let export = self.acquire(source)?;
+        self.exports.put(dest, Some(export));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = &mut self.exports[export.at()] {
+        if let Some(held) = self.exports.get_mut(export) {
             *held = None;
         }
     }
@@ -319,11 +327,11 @@ impl Heap for Native {
                 Target::View(view.clone(), length_for_iterator(view.layout()))
             }
         };
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0 });
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
-        let iteration = self.iterators[iterator.at()].as_mut().expect("only filled slots are asked");
+        let iteration = self.iterators.get_mut(iterator).expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
         let byte = |byte: u8| (Format::BYTES, Seen::from_slice(&[byte]));
         let item = match target {
@@ -378,39 +386,35 @@ impl Subject for Native {
         meaning::run(self, step)
     }
 
-    fn different_slot(&self, model: &Model) -> Option<Slot> {
-        first_different(
-            SlotKind::Exporter,
-            occupied(&self.exporters),
-            model.occupied(SlotKind::Exporter),
-            |slot| match (&self.exporters[slot.at()], model.shown(slot)) {
-                (Some(Owned::Bytes(own)), Shown::Exporter(Flavour::Bytes, bytes)) => own.as_slice() == bytes,
-                (Some(Owned::ByteArray(array)), Shown::Exporter(Flavour::ByteArray, bytes)) => {
-                    array.operate(|operation| operation.equals(bytes))
+    fn different_slot(&mut self, model: &Model) -> Option<Slot> {
+        let exporter = |place: usize, own: &Owned| match (own, model.exporter(place)) {
+            (Owned::Bytes(own), Some((Flavour::Bytes, bytes))) => same_bytes(own.as_slice(), bytes),
+            (Owned::ByteArray(array), Some((Flavour::ByteArray, bytes))) => {
+                array.operate(|operation| operation.equals(bytes))
+            }
+            _ => false,
+        };
+        let view = |place: usize, own: &Viewed| {
+            let Some(expected) = model.view(place) else { return false };
+            match own.view.layout() {
+                Ok(_) if own.agreed.get().is(expected.serial) => !expected.released,
+                Ok(layout) => {
+                    let same = !expected.released && layout == expected.layout;
+                    if same {
+                        own.agreed.set(expected.serial);
+                    }
+                    same
                 }
-                _ => false,
-            },
-        )
-        .or_else(|| {
-            first_different(SlotKind::View, occupied(&self.views), model.occupied(SlotKind::View), |slot| {
-                match (self.viewed(slot).layout(), model.shown(slot)) {
-                    (Err(Released), Shown::ReleasedView) => true,
-                    (Ok(own), Shown::View(layout)) => own == layout,
-                    _ => false,
-                }
+                Err(Released) => expected.released,
+            }
+        };
+        let export = |place: usize, own: &Option<Export>| own.is_some() == model.holds_export(place);
+        self.exporters
+            .first_different(SlotKind::Exporter, model.filled(SlotKind::Exporter), exporter)
+            .or_else(|| self.views.first_different(SlotKind::View, model.filled(SlotKind::View), view))
+            .or_else(|| {
+                self.exports.first_different(SlotKind::Export, model.filled(SlotKind::Export), export)
             })
-        })
-        .or_else(|| {
-            first_different(
-                SlotKind::Export,
-                occupied(&self.exports),
-                model.occupied(SlotKind::Export),
-                |slot| {
-                    let held = matches!(self.exports[slot.at()], Some(Some(_)));
-                    model.shown(slot) == Shown::Export { held }
-                },
-            )
-        })
     }
 
     fn look(&self, slot: Slot) -> Picture {
@@ -446,11 +450,11 @@ impl Subject for Native {
     }
 
     fn rest(&mut self) -> Option<Unrest> {
-        self.iterators = [const { None }; _];
-        self.exports = [const { None }; _];
-        self.views = [const { None }; _];
-        let exporters = std::mem::replace(&mut self.exporters, [const { None }; _]);
-        Slot::all(SlotKind::Exporter).zip(&exporters).find_map(|(slot, exporter)| match exporter {
+        self.iterators.clear();
+        self.exports.clear();
+        self.views.clear();
+        let exporters = std::mem::take(&mut self.exporters);
+        Slot::all(SlotKind::Exporter).find_map(|slot| match &exporters[slot.at()] {
             Some(Owned::ByteArray(array)) if array.operate(|operation| operation.resize().is_err()) => {
                 Some(Unrest::StillExported(slot))
             }

@@ -6,8 +6,8 @@
 use buflock::exporter::{Layout, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
-use buflock::subject::model::{Serial, ViewState};
-use buflock::subject::{Flavour, Model, Picture, Slots, Subject, Unrest, ViewPicture};
+use buflock::subject::trace::{State, Viewed};
+use buflock::subject::{Flavour, Picture, Slots, Subject, Unrest, ViewPicture};
 use pyo3::types::PyAnyMethods;
 use pyo3::{IntoPyObject, Python};
 
@@ -20,8 +20,6 @@ pub struct CPython {
     views: Slots<Object, { limits::VIEWS as usize }>,
     exports: Slots<Object, { limits::EXPORTS as usize }>,
     iterators: Slots<Object, { limits::ITERATORS as usize }>,
-    /// What the views must show.
-    expected: [Expected; limits::VIEWS as usize],
     /// The method, attribute or class of each operation that has one.
     names: Vec<Option<Object>>,
     classes: Vec<Object>,
@@ -88,7 +86,6 @@ impl CPython {
                 views: Slots::new(),
                 exports: Slots::new(),
                 iterators: Slots::new(),
-                expected: [Expected { serial: Serial::NONE, line: None }; _],
                 names: Op::all().map(name).collect(),
                 classes: ErrorClass::ALL
                     .iter()
@@ -375,28 +372,19 @@ impl Subject for CPython {
         })
     }
 
-    fn different_slot(&mut self, model: &Model) -> Option<Slot> {
+    fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
         // What an export shows is that it holds: the resizes that it refuses are compared.
-        let CPython { exporters, views, expected, .. } = self;
         Python::attach(|py| {
-            let exporter =
-                |place: usize, object: &Object| model.exporter(place).is_some_and(|it| holds(py, object, it));
+            let exporter = |place: usize, object: &Object| holds(py, object, expected.exporter(place));
             let view = |place: usize, object: &Object| {
-                let Some(state) = model.view(place) else { return false };
-                let expected = &mut expected[place];
-                if !expected.serial.is(state.serial) {
-                    *expected = Expected::of(state);
-                }
-                raw::with_view(py, object, |fields| match (fields, &expected.line) {
-                    (None, _) => state.released,
-                    (Some(_), _) if state.released => false,
-                    (Some(fields), Some(line)) => line.is_shown(&fields),
-                    (Some(fields), None) => is_laid_out(&fields, state.layout),
+                raw::with_view(py, object, |fields| match fields {
+                    None => expected.is_released(place),
+                    Some(fields) => !expected.is_released(place) && shows(expected.view(place), &fields),
                 })
             };
-            exporters
-                .first_different(SlotKind::Exporter, model.filled(SlotKind::Exporter), exporter)
-                .or_else(|| views.first_different(SlotKind::View, model.filled(SlotKind::View), view))
+            self.exporters
+                .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
+                .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
         })
     }
 
@@ -465,63 +453,20 @@ impl Subject for CPython {
     }
 }
 
-/// What the views in a slot must show. It is worked out once for each view of the model, whose layout does not change.
-#[derive(Debug, Clone, Copy)]
-struct Expected {
-    serial: Serial,
-    /// `None` if the view has not one dimension.
-    line: Option<Line>,
-}
-
-/// All that is to be seen of a view of one dimension, as nearly all views have.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    offset: isize,
-    length: isize,
-    stride: isize,
-    itemsize: isize,
-    nbytes: isize,
-    readonly: bool,
-    contiguous: bool,
-    at: bool,
-    code: u8,
-}
-
-impl Expected {
-    #[cold]
-    fn of(ViewState { serial, layout, .. }: ViewState<'_>) -> Expected {
-        let line = match (&*layout.shape, &*layout.strides) {
-            (&[length], &[stride]) => Some(Line {
-                offset: layout.offset,
-                length,
-                stride,
-                itemsize: layout.itemsize() as isize,
-                nbytes: layout.nbytes() as isize,
-                readonly: layout.readonly,
-                contiguous: layout.is_c_contiguous(),
-                at: layout.format.at,
-                code: layout.format.code.as_char() as u8,
-            }),
-            _ => None,
-        };
-        Expected { serial, line }
-    }
-}
-
-impl Line {
-    #[inline]
-    fn is_shown(&self, fields: &ViewFields<'_>) -> bool {
-        let (&[length], &[stride]) = (fields.shape, fields.strides) else { return false };
-        length == self.length
-            && stride == self.stride
-            && fields.offset == self.offset
-            && fields.itemsize == self.itemsize
-            && fields.nbytes == self.nbytes
-            && fields.readonly == self.readonly
-            && fields.c_contiguous == self.contiguous
-            && fields.f_contiguous == self.contiguous
-            && fields.format.is(self.at, self.code)
-    }
+#[inline]
+fn shows(view: &Viewed, fields: &ViewFields<'_>) -> bool {
+    let Some(line) = &view.line else { return is_laid_out(fields, &view.layout) };
+    let (&[length], &[stride]) = (fields.shape, fields.strides) else { return false };
+    let format = view.layout.format;
+    length == line.length
+        && stride == line.stride
+        && fields.offset == line.offset
+        && fields.itemsize == line.itemsize
+        && fields.nbytes == line.nbytes
+        && fields.readonly == line.readonly
+        && fields.c_contiguous == line.contiguous
+        && fields.f_contiguous == line.contiguous
+        && fields.format.is(format.at, format.code.as_char() as u8)
 }
 
 #[inline]

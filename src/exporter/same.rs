@@ -39,7 +39,7 @@ mod tests {
         let bytes: Vec<u8> = (0..70).collect();
         for length in 0..bytes.len() {
             let one = &bytes[..length];
-            assert!(same_bytes(one, &one.to_vec()));
+            assert!(same_bytes(one, &bytes.clone()[..length]));
             assert!(!same_bytes(one, &bytes[..=length]));
             for place in 0..length {
                 let mut other = one.to_vec();

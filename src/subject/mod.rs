@@ -11,6 +11,7 @@ pub mod model;
 pub mod native;
 mod search;
 mod slots;
+pub mod trace;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ pub use heap::{Flavour, Version};
 pub use model::Model;
 pub use native::Native;
 pub use slots::Slots;
+pub use trace::Trace;
 
 use crate::exporter::Layout;
 use crate::history::Outcome;
@@ -40,9 +42,9 @@ pub trait Subject: Send {
     }
 
     /// The first slot that holds something else than the model's. It says what comparing
-    /// [`Subject::look`] with [`Model::shown`] for every slot would, but it runs after every step:
+    /// [`Subject::look`] with [`trace::State::picture`] for every slot would, but it runs after every step:
     /// memory is compared where it is.
-    fn different_slot(&mut self, model: &Model) -> Option<Slot>;
+    fn different_slot(&mut self, expected: trace::State<'_>) -> Option<Slot>;
 
     /// What `slot` holds.
     fn look(&self, slot: Slot) -> Picture;

@@ -3,8 +3,6 @@
 //! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
@@ -28,6 +26,8 @@ pub struct Model {
     objects: Vec<Object>,
     /// The first place without an object.
     free: usize,
+    /// How many views were made.
+    made: Number,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -56,41 +56,32 @@ enum Kind {
         layout: Layout,
         released: bool,
         exports: u16,
-        serial: Serial,
+        number: Number,
         hashed: Option<Seen>,
     },
 }
 
-/// The number of a view, which no other view of any model has, so that who has compared its layout once need not
-/// do so again: a layout does not change. States that differ in nothing else are the same.
-#[derive(Debug, Clone, Copy)]
-pub struct Serial(u64);
+/// The number of a view, in the order in which they are made. States that differ in nothing else are the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Number(u32);
 
-impl Serial {
-    /// That of no view.
-    pub const NONE: Serial = Serial(0);
-
-    fn next() -> Serial {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Serial(LAST.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    /// Whether this is the number of the same view.
+impl Number {
+    /// The number.
     #[inline]
-    pub fn is(self, other: Serial) -> bool {
-        self.0 == other.0
+    pub fn get(self) -> u32 {
+        self.0
     }
 }
 
-impl PartialEq for Serial {
-    fn eq(&self, _: &Serial) -> bool {
+impl PartialEq for Number {
+    fn eq(&self, _: &Number) -> bool {
         true
     }
 }
 
-impl Eq for Serial {}
+impl Eq for Number {}
 
-impl std::hash::Hash for Serial {
+impl std::hash::Hash for Number {
     fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
@@ -98,7 +89,7 @@ impl std::hash::Hash for Serial {
 #[derive(Debug, Clone, Copy)]
 pub struct ViewState<'a> {
     /// Which view it is.
-    pub serial: Serial,
+    pub number: Number,
     /// Where the items are, or were.
     pub layout: &'a Layout,
     /// Whether it was released.
@@ -125,6 +116,7 @@ impl Model {
             iterators: Slots::new(),
             objects: Vec::new(),
             free: 0,
+            made: Number::default(),
         }
     }
 
@@ -136,6 +128,7 @@ impl Model {
         self.iterators.clear();
         self.objects.clear();
         self.free = 0;
+        self.made = Number::default();
     }
 
     /// Runs one step.
@@ -167,8 +160,8 @@ impl Model {
     #[inline]
     pub fn view(&self, place: usize) -> Option<ViewState<'_>> {
         match self.kind(self.views[place]?) {
-            Kind::View { serial, layout, released, .. } => {
-                Some(ViewState { serial: *serial, layout, released: *released })
+            Kind::View { number, layout, released, .. } => {
+                Some(ViewState { number: *number, layout, released: *released })
             }
             _ => None,
         }
@@ -329,9 +322,10 @@ impl Model {
     }
 
     fn set_view(&mut self, dest: Slot, managed: Id, layout: Layout) {
-        let serial = Serial::next();
+        let number = self.made;
+        self.made = Number(number.0 + 1);
         let view =
-            self.add(Kind::View { managed, layout, released: false, exports: 0, serial, hashed: None });
+            self.add(Kind::View { managed, layout, released: false, exports: 0, number, hashed: None });
         if let Some(old) = self.views.put(dest, view) {
             self.forget(old);
         }

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::model::Serial;
-use super::{Model, Picture, Slots, Subject, Unrest, ViewPicture, meaning};
+use super::trace::State;
+use super::{Picture, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
     ByteArray, Bytes, Export, Exported, Format, Layout, NotExported, Operation, Provider, Released, View,
     same_bytes,
@@ -34,8 +34,8 @@ enum Owned {
 struct Viewed {
     view: View,
     hashed: Option<Seen>,
-    /// The view of the model that was last found to have the same layout. Neither layout changes.
-    agreed: Cell<Serial>,
+    /// The view of the model, by its number, that was found to have the same layout. Neither layout changes.
+    agreed: Cell<Option<u32>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Native {
     }
 
     fn set_view(&mut self, dest: Slot, view: View) {
-        self.views.put(dest, Viewed { view, hashed: None, agreed: Cell::new(Serial::NONE) });
+        self.views.put(dest, Viewed { view, hashed: None, agreed: Cell::new(None) });
     }
 }
 
@@ -386,34 +386,31 @@ impl Subject for Native {
         meaning::run(self, step)
     }
 
-    fn different_slot(&mut self, model: &Model) -> Option<Slot> {
-        let exporter = |place: usize, own: &Owned| match (own, model.exporter(place)) {
-            (Owned::Bytes(own), Some((Flavour::Bytes, bytes))) => same_bytes(own.as_slice(), bytes),
-            (Owned::ByteArray(array), Some((Flavour::ByteArray, bytes))) => {
+    fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
+        let exporter = |place: usize, own: &Owned| match (own, expected.exporter(place)) {
+            (Owned::Bytes(own), (Flavour::Bytes, bytes)) => same_bytes(own.as_slice(), bytes),
+            (Owned::ByteArray(array), (Flavour::ByteArray, bytes)) => {
                 array.operate(|operation| operation.equals(bytes))
             }
             _ => false,
         };
         let view = |place: usize, own: &Viewed| {
-            let Some(expected) = model.view(place) else { return false };
-            match own.view.layout() {
-                Ok(_) if own.agreed.get().is(expected.serial) => !expected.released,
-                Ok(layout) => {
-                    let same = !expected.released && layout == expected.layout;
-                    if same {
-                        own.agreed.set(expected.serial);
-                    }
-                    same
+            let Ok(layout) = own.view.layout() else { return expected.is_released(place) };
+            let number = Some(expected.number(place));
+            if own.agreed.get() != number {
+                if layout != &expected.view(place).layout {
+                    return false;
                 }
-                Err(Released) => expected.released,
+                own.agreed.set(number);
             }
+            !expected.is_released(place)
         };
-        let export = |place: usize, own: &Option<Export>| own.is_some() == model.holds_export(place);
+        let export = |place: usize, own: &Option<Export>| own.is_some() == expected.is_held(place);
         self.exporters
-            .first_different(SlotKind::Exporter, model.filled(SlotKind::Exporter), exporter)
-            .or_else(|| self.views.first_different(SlotKind::View, model.filled(SlotKind::View), view))
+            .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
+            .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
             .or_else(|| {
-                self.exports.first_different(SlotKind::Export, model.filled(SlotKind::Export), export)
+                self.exports.first_different(SlotKind::Export, expected.filled(SlotKind::Export), export)
             })
     }
 

@@ -4,7 +4,7 @@
 //! is asked to do it.
 
 use buflock::exporter::{Layout, same_bytes};
-use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
+use buflock::history::{ErrorClass, Outcome, Seen, Value};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Slots, Subject, Unrest, ViewPicture};
@@ -112,6 +112,10 @@ impl CPython {
         }
     }
 
+    fn filled(&self, slot: Slot) -> &Object {
+        self.slot(slot).as_ref().expect("the slots of a step are filled")
+    }
+
     /// Fills a slot and gives what it held.
     fn put(&mut self, slot: Slot, object: Object) -> Option<Object> {
         match slot.kind {
@@ -134,9 +138,8 @@ impl CPython {
 
     fn run(&mut self, py: Python<'_>, step: &Step) -> Outcome {
         self.error = None;
-        if let Some(slot) = step.find_needed(|slot| self.slot(slot).is_none()) {
-            return Outcome::Skipped(Skip::Empty(slot));
-        }
+        // Where the model finds a slot empty the step is not run, and what is filled was compared after the last one.
+        debug_assert_eq!(step.find_needed(|slot| self.slot(slot).is_none()), None);
         match self.operation(py, step) {
             Ok(value) => Outcome::Value(value),
             Err(Raised) => {
@@ -155,11 +158,16 @@ impl CPython {
             return Ok(Value::None);
         }
         // The receiver, if there is one, and the arguments, as a call of a method has them.
-        let mut objects = smallvec::SmallVec::<[Object; 1 + limits::ARGUMENTS]>::new();
+        let mut objects = raw::Arguments::new(py);
         if let Some(object) = receiver.and_then(|slot| self.slot(slot).as_ref()) {
-            objects.push(object.clone_ref(py));
+            objects.borrow(object);
         }
-        objects.extend(step.args.iter().map(|arg| self.argument(py, arg)));
+        for arg in &step.args {
+            match arg {
+                Arg::Slot(slot) => objects.borrow(self.filled(*slot)),
+                _ => objects.own(self.argument(py, arg)),
+            }
+        }
         let name = self.names[step.op as usize].as_ref();
         let none = || Ok(Value::None);
         let result = match (row.syntax, objects.as_slice(), name) {
@@ -176,7 +184,8 @@ impl CPython {
                 raw::del_item(py, object, key)?;
                 return none();
             }
-            (Syntax::InPlace(sign), [_, _], _) => return self.in_place(py, step, sign, objects),
+            (Syntax::InPlace("+="), [one, other], _) => raw::in_place_add(py, one, other)?,
+            (Syntax::InPlace(_), [one, other], _) => raw::in_place_multiply(py, one, other)?,
             (Syntax::Binary("+"), [one, other], _) => raw::add(py, one, other)?,
             (Syntax::Binary("*"), [one, other], _) => raw::multiply(py, one, other)?,
             (Syntax::Binary("=="), [one, other], _) => raw::compare(py, one, other, false)?,
@@ -203,7 +212,14 @@ impl CPython {
             (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
         };
         drop(objects);
-        Ok(self.result(py, step, result))
+        match (row.syntax, receiver) {
+            // It replaces what is in the slot, which is usually the same object.
+            (Syntax::InPlace(_), Some(slot)) => {
+                drop(self.put(slot, result));
+                none()
+            }
+            _ => Ok(self.result(py, step, result)),
+        }
     }
 
     /// What the interpreter complained of, once.
@@ -223,22 +239,6 @@ impl CPython {
             pyo3::exceptions::PyStopIteration::new_err(()).restore(py);
             Err(Raised)
         })
-    }
-
-    /// The result of `b0 += ARG` replaces what is in the slot, which is usually the same object.
-    fn in_place(
-        &mut self,
-        py: Python<'_>,
-        step: &Step,
-        sign: &str,
-        objects: smallvec::SmallVec<[Object; 1 + limits::ARGUMENTS]>,
-    ) -> Result<Value, Raised> {
-        let operate = if sign == "+=" { raw::in_place_add } else { raw::in_place_multiply };
-        let result = operate(py, &objects[0], &objects[1])?;
-        if let Some(slot) = step.receiver {
-            drop(self.put(slot, result));
-        }
-        Ok(Value::None)
     }
 
     /// Puts a result where the step says, or observes it.
@@ -297,9 +297,7 @@ impl CPython {
                 let (start, stop, step) = (bound(slice.start), bound(slice.stop), bound(slice.step));
                 raw::slice(py, start.as_ref(), stop.as_ref(), step.as_ref())
             }
-            Arg::Slot(slot) => {
-                self.slot(*slot).as_ref().expect("the slots of a step are filled").clone_ref(py)
-            }
+            Arg::Slot(slot) => self.filled(*slot).clone_ref(py),
         }
     }
 }

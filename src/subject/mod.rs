@@ -33,7 +33,7 @@ pub trait Subject: Send {
     /// What reports call it.
     fn name(&self) -> &str;
 
-    /// Runs one step.
+    /// Runs one step, of which all slots are filled.
     fn step(&mut self, step: &Step) -> Outcome;
 
     /// The message of the last error that a step raised, if there is one. Recorded, never compared.

@@ -27,7 +27,8 @@ pub struct Model {
     /// The first place without an object.
     free: usize,
     /// How many views were made.
-    made: Number,
+    made: Aside<u32>,
+    touched: Aside<Touched>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -56,40 +57,41 @@ enum Kind {
         layout: Layout,
         released: bool,
         exports: u16,
-        number: Number,
+        number: Aside<u32>,
         hashed: Option<Seen>,
     },
 }
 
-/// The number of a view, in the order in which they are made. States that differ in nothing else are the same.
+/// Something that is kept with the state and is no part of it: states that differ in nothing else are the same.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Number(u32);
+struct Aside<T>(T);
 
-impl Number {
-    /// The number.
-    #[inline]
-    pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl PartialEq for Number {
-    fn eq(&self, _: &Number) -> bool {
+impl<T> PartialEq for Aside<T> {
+    fn eq(&self, _: &Aside<T>) -> bool {
         true
     }
 }
 
-impl Eq for Number {}
+impl<T> Eq for Aside<T> {}
 
-impl std::hash::Hash for Number {
+impl<T> std::hash::Hash for Aside<T> {
     fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+/// Slots whose objects a step may have changed; a bit for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Touched {
+    /// The exporters.
+    pub exporters: u32,
+    /// The views, but for those of which the slot was emptied.
+    pub views: u32,
 }
 
 /// A view as it is at this moment.
 #[derive(Debug, Clone, Copy)]
 pub struct ViewState<'a> {
     /// Which view it is.
-    pub number: Number,
+    pub number: u32,
     /// Where the items are, or were.
     pub layout: &'a Layout,
     /// Whether it was released.
@@ -116,7 +118,8 @@ impl Model {
             iterators: Slots::new(),
             objects: Vec::new(),
             free: 0,
-            made: Number::default(),
+            made: Aside::default(),
+            touched: Aside::default(),
         }
     }
 
@@ -128,12 +131,19 @@ impl Model {
         self.iterators.clear();
         self.objects.clear();
         self.free = 0;
-        self.made = Number::default();
+        self.made = Aside::default();
     }
 
     /// Runs one step.
     pub fn step(&mut self, step: &Step) -> Outcome {
+        self.touched = Aside::default();
         meaning::run(self, step)
+    }
+
+    /// What the last step may have changed.
+    #[inline]
+    pub fn touched(&self) -> Touched {
+        self.touched.0
     }
 
     /// Which slots of a kind are filled, a bit for each.
@@ -161,7 +171,7 @@ impl Model {
     pub fn view(&self, place: usize) -> Option<ViewState<'_>> {
         match self.kind(self.views[place]?) {
             Kind::View { number, layout, released, .. } => {
-                Some(ViewState { number: *number, layout, released: *released })
+                Some(ViewState { number: number.0, layout, released: *released })
             }
             _ => None,
         }
@@ -249,6 +259,7 @@ impl Model {
             return;
         }
         let managed = *managed;
+        self.touched.0.views = u32::MAX;
         let Kind::Managed { owner, views } = self.kind_mut(managed) else {
             unreachable!("views have managed buffers")
         };
@@ -323,7 +334,8 @@ impl Model {
 
     fn set_view(&mut self, dest: Slot, managed: Id, layout: Layout) {
         let number = self.made;
-        self.made = Number(number.0 + 1);
+        self.made.0 += 1;
+        self.touched.0.views = u32::MAX;
         let view =
             self.add(Kind::View { managed, layout, released: false, exports: 0, number, hashed: None });
         if let Some(old) = self.views.put(dest, view) {
@@ -444,6 +456,7 @@ impl Heap for Model {
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
         let exporter = self.add(Kind::Exporter { flavour, bytes, exports: 0 });
+        self.touched.0.exporters |= 1 << dest.at();
         if let Some(old) = self.exporters.put(dest, exporter) {
             self.forget(old);
         }
@@ -451,6 +464,7 @@ impl Heap for Model {
 
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         let id = self.exporters[exporter.at()].expect("only filled slots are asked");
+        self.touched.0.exporters |= 1 << exporter.at();
         match self.kind_mut(id) {
             Kind::Exporter { bytes, exports, .. } => f(&mut Plain { bytes, exports: *exports }),
             other => unreachable!("{exporter} holds {other:?}"),
@@ -513,6 +527,7 @@ impl Heap for Model {
     fn write(&mut self, view: Slot, offset: isize, new: &[u8]) -> Result<(), Released> {
         self.layout(view)?;
         let memory = self.memory_of(self.view_id(view));
+        self.touched.0.exporters = u32::MAX;
         match self.kind_mut(memory) {
             Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
             other => unreachable!("{other:?} has no memory"),

@@ -99,9 +99,7 @@ impl Trace {
         let mut state = Slots::default();
         for step in &program.steps {
             let outcome = model.step(step);
-            if !matches!(outcome, Outcome::Skipped(_)) {
-                self.look(model, &mut state);
-            }
+            self.look(model, &mut state);
             self.outcomes.push(outcome);
             self.states.push(state);
         }
@@ -110,27 +108,30 @@ impl Trace {
     /// Brings `state`, which was that before the last step, up to date.
     #[inline]
     fn look(&mut self, model: &Model, state: &mut Slots) {
-        let filled = |kind| model.filled(kind) as u8;
-        state.filled = KINDS.map(filled);
-        (state.immutable, state.released, state.held) = (0, 0, 0);
-        for place in places(filled(SlotKind::Exporter)) {
+        let filled = |kind| model.filled(kind);
+        state.filled = KINDS.map(|kind| filled(kind) as u8);
+        let touched = model.touched();
+        let mut left = touched.exporters & filled(SlotKind::Exporter);
+        while let Some(place) = next_place(&mut left) {
             let Some((flavour, bytes)) = model.exporter(place) else { continue };
-            state.immutable |= u8::from(flavour == Flavour::Bytes) << place;
+            set(&mut state.immutable, place, flavour == Flavour::Bytes);
             if !same_bytes(&self.bytes[range(state.contents[place])], bytes) {
                 state.contents[place] = (self.bytes.len() as u32, bytes.len() as u32);
                 self.bytes.extend_from_slice(bytes);
             }
         }
-        for place in places(filled(SlotKind::View)) {
+        let mut left = touched.views & filled(SlotKind::View);
+        while let Some(place) = next_place(&mut left) {
             let Some(view) = model.view(place) else { continue };
-            state.released |= u8::from(view.released) << place;
-            state.views[place] = view.number.get();
-            while self.views.len() <= view.number.get() as usize {
+            set(&mut state.released, place, view.released);
+            state.views[place] = view.number;
+            while self.views.len() <= view.number as usize {
                 self.views.push(Viewed::new(view.layout));
             }
         }
-        for place in places(filled(SlotKind::Export)) {
-            state.held |= u8::from(model.holds_export(place)) << place;
+        let mut left = filled(SlotKind::Export);
+        while let Some(place) = next_place(&mut left) {
+            set(&mut state.held, place, model.holds_export(place));
         }
     }
 
@@ -156,13 +157,20 @@ fn range((start, length): (u32, u32)) -> Range<usize> {
     start as usize..start as usize + length as usize
 }
 
-/// The places of the bits that are set.
+/// The place of the lowest bit, which is taken out.
 #[inline]
-fn places(bits: u8) -> impl Iterator<Item = usize> {
-    let rest = |bits: &u8| Some(bits & bits.wrapping_sub(1));
-    std::iter::successors(Some(bits), rest)
-        .take_while(|bits| *bits != 0)
-        .map(|bits| bits.trailing_zeros() as usize)
+fn next_place(bits: &mut u32) -> Option<usize> {
+    if *bits == 0 {
+        return None;
+    }
+    let place = bits.trailing_zeros() as usize;
+    *bits &= *bits - 1;
+    Some(place)
+}
+
+#[inline]
+fn set(bits: &mut u8, place: usize, to: bool) {
+    *bits = *bits & !(1 << place) | u8::from(to) << place;
 }
 
 /// What all slots hold after one step, by the model.

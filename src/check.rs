@@ -9,7 +9,7 @@ use crate::judge::permitted::Standing;
 use crate::judge::{Difference, Divergence, Verdict, compare};
 use crate::program::{Op, Program};
 use crate::schedule::lockstep::{Baton, Host, Lockstep, NoHost};
-use crate::subject::{Model, Native, Subject, Version};
+use crate::subject::{Model, Native, Subject, Trace, Version};
 
 /// Is told where a run is, so that somebody knows when the process dies.
 pub trait Watch: Send + 'static {
@@ -42,11 +42,14 @@ struct Run {
     next: usize,
     version: Version,
     model: Model,
+    trace: Trace,
     subjects: Vec<Box<dyn Subject>>,
     /// Boxed, since every step has the chance of one and few make use of it.
     divergence: Option<Box<Divergence>>,
     /// Whether to keep what each step saw, and to hold it against what the program says.
     record: Option<History>,
+    /// What the subjects saw of the step under way, and the messages of their errors; only for the record.
+    seen: Option<Vec<(Outcome, Option<String>)>>,
     watch: Option<Box<dyn Watch>>,
     counts: Vec<[u64; OUTCOMES]>,
     tally: Tally,
@@ -69,9 +72,11 @@ impl Check {
             next: 0,
             version,
             model: Model::new(version),
+            trace: Trace::default(),
             subjects,
             divergence: None,
             record: None,
+            seen: None,
             watch: None,
             counts: vec![[0; OUTCOMES]; Op::all().count()],
             tally: Tally::default(),
@@ -143,12 +148,13 @@ impl Check {
         let mut run = self.run.take().expect("a run that ended gives everything back");
         run.program = Arc::clone(program);
         run.next = 0;
+        run.seen = record.as_ref().map(|_| Vec::new());
         run.record = record;
-        run.model.clear();
+        let Run { trace, model, .. } = &mut *run;
+        trace.record(model, program);
         let mut run = self.lockstep.run(run);
         run.rest();
-        run.tally.programs += 1;
-        run.tally.steps += run.next as u64;
+        run.count();
         let divergence = run.divergence.take();
         let record = run.record.take();
         let version = run.version;
@@ -198,49 +204,75 @@ impl Baton for Box<Run> {
     }
 
     fn run_leg(&mut self) {
-        let lane = self.lane();
-        while lane.is_some() && self.lane() == lane {
-            self.step();
+        let Some(lane) = self.lane() else { return };
+        if self.record.is_some() {
+            while self.lane() == Some(lane) {
+                self.observe();
+            }
+        } else {
+            let later = &self.program.steps[self.next..];
+            let leg = later.iter().position(|step| step.lane() != lane).unwrap_or(later.len());
+            self.stretch(self.next + leg);
         }
     }
 }
 
 impl Run {
-    /// Runs the next step everywhere and judges it.
-    fn step(&mut self) {
-        let at = self.next;
-        self.next += 1;
-        if let Some(watch) = &self.watch {
-            watch.at(at);
-        }
-        let program = &*self.program;
-        let step = &program.steps[at];
-        let expected = self.model.step(step);
-        self.counts[step.op as usize][place(&expected)] += 1;
-        let mut seen = Vec::new();
-        let mut divergence = None;
+    /// Runs the steps up to `end` on one subject after the other, each on all of them at a stretch, and judges each.
+    fn stretch(&mut self, mut end: usize) {
+        let (start, program) = (self.next, &*self.program);
         for subject in &mut self.subjects {
-            // What the model leaves out is left out everywhere: it decides what is too long.
-            if let Outcome::Skipped(_) = expected {
-                break;
+            for at in start..end {
+                // What the model leaves out is left out everywhere: it decides what is too long.
+                if let Outcome::Skipped(_) = self.trace.outcomes()[at] {
+                    continue;
+                }
+                if let Some(watch) = &self.watch {
+                    watch.at(at);
+                }
+                let found = subject.step(&program.steps[at]);
+                if let Some(seen) = &mut self.seen {
+                    let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
+                    seen.push((found.clone(), message));
+                }
+                let divergence = compare::after_step(&self.trace, &mut **subject, program, at, found);
+                if divergence.is_some() {
+                    // The first step at which any subject differs is the one that is told, and of that the first
+                    // subject: the others have to run only what is before it.
+                    self.divergence = divergence;
+                    self.next = at + 1;
+                    end = at;
+                    break;
+                }
             }
-            let found = subject.step(step);
-            if self.record.is_some() {
-                let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
-                seen.push((found.clone(), message));
-            }
-            divergence = compare::after_step(&self.model, &**subject, program, at, &expected, found);
-            if divergence.is_some() {
-                break;
-            }
+        }
+        if self.divergence.is_none() {
+            self.next = end;
+        }
+    }
+
+    /// Runs one step, and keeps what all subjects saw of it.
+    fn observe(&mut self) {
+        let at = self.next;
+        self.stretch(at + 1);
+        let seen = self.seen.as_mut().map(std::mem::take).unwrap_or_default();
+        let model = self.trace.outcomes()[at].clone();
+        if self.divergence.is_none() {
+            let step = &self.program.steps[at];
+            self.divergence = compare::expectation(&self.program, at, step, "model", &model);
         }
         if let Some(record) = &mut self.record {
-            if divergence.is_none() {
-                divergence = compare::expectation(program, at, step, "model", &expected);
-            }
-            record.push(Observation { model: expected, subjects: seen });
+            record.push(Observation { model, subjects: seen });
         }
-        self.divergence = divergence;
+    }
+
+    /// Adds the steps that were run to the tally.
+    fn count(&mut self) {
+        self.tally.programs += 1;
+        self.tally.steps += self.next as u64;
+        for (step, outcome) in self.program.steps[..self.next].iter().zip(self.trace.outcomes()) {
+            self.counts[step.op as usize][place(outcome)] += 1;
+        }
     }
 
     /// Brings all subjects to rest, whether they diverged or not: the next run starts clean.

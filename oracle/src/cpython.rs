@@ -3,13 +3,12 @@
 //! There is no case for any single operation here: how it is written in the table is how CPython
 //! is asked to do it.
 
-use buflock::exporter::{Mapping, TypeCode};
-use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
+use buflock::exporter::{Layout, Mapping, TypeCode, same_bytes};
+use buflock::history::{ErrorClass, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
-use buflock::subject::{
-    Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, occupied,
-};
+use buflock::subject::trace::{State, Viewed};
+use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture};
 use pyo3::types::{PyAnyMethods, PyModule};
 use pyo3::{Bound, IntoPyObject, PyAny, PyResult, Python};
 
@@ -18,11 +17,10 @@ use crate::raw_buffer::{self as raw, Object, Raised, Type, ViewFields};
 /// The slots of one run, and what every run needs of the interpreter.
 #[derive(Debug)]
 pub struct CPython {
-    exporters: [Option<Object>; limits::EXPORTERS as usize],
-    views: [Option<Object>; limits::VIEWS as usize],
-    /// The export, and whether it is held.
-    exports: [Option<Object>; limits::EXPORTS as usize],
-    iterators: [Option<Object>; limits::ITERATORS as usize],
+    exporters: Slots<Object, { limits::EXPORTERS as usize }>,
+    views: Slots<Object, { limits::VIEWS as usize }>,
+    exports: Slots<Object, { limits::EXPORTS as usize }>,
+    iterators: Slots<Object, { limits::ITERATORS as usize }>,
     /// The method, attribute or class of each operation that has one.
     names: Vec<Option<Object>>,
     classes: Vec<Object>,
@@ -84,10 +82,10 @@ impl CPython {
             };
             let class = |class: &ErrorClass| import(class.name());
             CPython {
-                exporters: [const { None }; _],
-                views: [const { None }; _],
-                exports: [const { None }; _],
-                iterators: [const { None }; _],
+                exporters: Slots::new(),
+                views: Slots::new(),
+                exports: Slots::new(),
+                iterators: Slots::new(),
                 names: Op::all().map(name).collect(),
                 classes: ErrorClass::ALL
                     .iter()
@@ -114,20 +112,34 @@ impl CPython {
         }
     }
 
-    fn slot_mut(&mut self, slot: Slot) -> &mut Option<Object> {
+    fn filled(&self, slot: Slot) -> &Object {
+        self.slot(slot).as_ref().expect("the slots of a step are filled")
+    }
+
+    /// Fills a slot and gives what it held.
+    fn put(&mut self, slot: Slot, object: Object) -> Option<Object> {
         match slot.kind {
-            SlotKind::Exporter => &mut self.exporters[slot.at()],
-            SlotKind::View => &mut self.views[slot.at()],
-            SlotKind::Export => &mut self.exports[slot.at()],
-            SlotKind::Iterator => &mut self.iterators[slot.at()],
+            SlotKind::Exporter => self.exporters.put(slot, object),
+            SlotKind::View => self.views.put(slot, object),
+            SlotKind::Export => self.exports.put(slot, object),
+            SlotKind::Iterator => self.iterators.put(slot, object),
+        }
+    }
+
+    /// Empties a slot and gives what it held.
+    fn take(&mut self, slot: Slot) -> Option<Object> {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters.take(slot),
+            SlotKind::View => self.views.take(slot),
+            SlotKind::Export => self.exports.take(slot),
+            SlotKind::Iterator => self.iterators.take(slot),
         }
     }
 
     fn run(&mut self, py: Python<'_>, step: &Step) -> Outcome {
         self.error = None;
-        if let Some(slot) = step.find_needed(|slot| self.slot(slot).is_none()) {
-            return Outcome::Skipped(Skip::Empty(slot));
-        }
+        // Where the model finds a slot empty the step is not run, and what is filled was compared after the last one.
+        debug_assert_eq!(step.find_needed(|slot| self.slot(slot).is_none()), None);
         match self.operation(py, step) {
             Ok(value) => Outcome::Value(value),
             Err(Raised) => {
@@ -142,15 +154,20 @@ impl CPython {
         let row = step.op.row();
         let receiver = step.receiver;
         if let (Syntax::Drop, Some(slot)) = (row.syntax, receiver) {
-            *self.slot_mut(slot) = None;
+            drop(self.take(slot));
             return Ok(Value::None);
         }
         // The receiver, if there is one, and the arguments, as a call of a method has them.
-        let mut objects = smallvec::SmallVec::<[Object; 1 + limits::ARGUMENTS]>::new();
+        let mut objects = raw::Arguments::new(py);
         if let Some(object) = receiver.and_then(|slot| self.slot(slot).as_ref()) {
-            objects.push(object.clone_ref(py));
+            objects.borrow(object);
         }
-        objects.extend(step.args.iter().map(|arg| self.argument(py, arg)));
+        for arg in &step.args {
+            match arg {
+                Arg::Slot(slot) => objects.borrow(self.filled(*slot)),
+                _ => objects.own(self.argument(py, arg)),
+            }
+        }
         let name = self.names[step.op as usize].as_ref();
         let none = || Ok(Value::None);
         let result = match (row.syntax, objects.as_slice(), name) {
@@ -167,7 +184,8 @@ impl CPython {
                 raw::del_item(py, object, key)?;
                 return none();
             }
-            (Syntax::InPlace(sign), [_, _], _) => return self.in_place(py, step, sign, objects),
+            (Syntax::InPlace("+="), [one, other], _) => raw::in_place_add(py, one, other)?,
+            (Syntax::InPlace(_), [one, other], _) => raw::in_place_multiply(py, one, other)?,
             (Syntax::Binary("+"), [one, other], _) => raw::add(py, one, other)?,
             (Syntax::Binary("*"), [one, other], _) => raw::multiply(py, one, other)?,
             (Syntax::Binary("=="), [one, other], _) => raw::compare(py, one, other, false)?,
@@ -194,7 +212,14 @@ impl CPython {
             (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
         };
         drop(objects);
-        Ok(self.result(py, step, result))
+        match (row.syntax, receiver) {
+            // It replaces what is in the slot, which is usually the same object.
+            (Syntax::InPlace(_), Some(slot)) => {
+                drop(self.put(slot, result));
+                none()
+            }
+            _ => Ok(self.result(py, step, result)),
+        }
     }
 
     /// What the interpreter complained of, once.
@@ -216,22 +241,6 @@ impl CPython {
         })
     }
 
-    /// The result of `b0 += ARG` replaces what is in the slot, which is usually the same object.
-    fn in_place(
-        &mut self,
-        py: Python<'_>,
-        step: &Step,
-        sign: &str,
-        objects: smallvec::SmallVec<[Object; 1 + limits::ARGUMENTS]>,
-    ) -> Result<Value, Raised> {
-        let operate = if sign == "+=" { raw::in_place_add } else { raw::in_place_multiply };
-        let result = operate(py, &objects[0], &objects[1])?;
-        if let Some(slot) = step.receiver {
-            *self.slot_mut(slot) = Some(result);
-        }
-        Ok(Value::None)
-    }
-
     /// Puts a result where the step says, or observes it.
     fn result(&mut self, py: Python<'_>, step: &Step, result: Object) -> Value {
         let Some(dest) = step.dest else {
@@ -246,7 +255,7 @@ impl CPython {
         if !fits {
             return self.observe(py, step, &result);
         }
-        *self.slot_mut(dest) = Some(result);
+        drop(self.put(dest, result));
         Value::Stored
     }
 
@@ -288,9 +297,7 @@ impl CPython {
                 let (start, stop, step) = (bound(slice.start), bound(slice.stop), bound(slice.step));
                 raw::slice(py, start.as_ref(), stop.as_ref(), step.as_ref())
             }
-            Arg::Slot(slot) => {
-                self.slot(*slot).as_ref().expect("the slots of a step are filled").clone_ref(py)
-            }
+            Arg::Slot(slot) => self.filled(*slot).clone_ref(py),
         }
     }
 }
@@ -381,13 +388,19 @@ impl Subject for CPython {
         })
     }
 
-    fn different_slot(&self, model: &Model) -> Option<Slot> {
+    fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
         // What an export shows is that it holds: the resizes that it refuses are compared.
         Python::attach(|py| {
-            let same = |slot| shows(py, self.slot(slot).as_ref(), &model.shown(slot));
-            let (exporters, views) = (occupied(&self.exporters), occupied(&self.views));
-            first_different(SlotKind::Exporter, exporters, model.occupied(SlotKind::Exporter), same)
-                .or_else(|| first_different(SlotKind::View, views, model.occupied(SlotKind::View), same))
+            let exporter = |place: usize, object: &Object| holds(py, object, expected.exporter(place));
+            let view = |place: usize, object: &Object| {
+                raw::with_view(py, object, |fields| match fields {
+                    None => expected.is_released(place),
+                    Some(fields) => !expected.is_released(place) && shows(expected.view(place), &fields),
+                })
+            };
+            self.exporters
+                .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
+                .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
         })
     }
 
@@ -428,25 +441,25 @@ impl Subject for CPython {
     fn rest(&mut self) -> Option<Unrest> {
         Python::attach(|py| {
             self.error = None;
-            self.iterators = [const { None }; _];
-            self.exports = [const { None }; _];
-            let views = std::mem::replace(&mut self.views, [const { None }; _]);
-            let exporters = std::mem::replace(&mut self.exporters, [const { None }; _]);
-            let alone = |(slot, object): (Slot, &Option<Object>)| {
-                let found = raw::references(py, object.as_ref()?);
+            self.iterators.clear();
+            self.exports.clear();
+            let views = std::mem::take(&mut self.views);
+            let exporters = std::mem::take(&mut self.exporters);
+            let alone = |slot: Slot, object: &Object| {
+                let found = raw::references(py, object);
                 (found != 1).then_some(Unrest::References { slot, expected: 1, found })
             };
             // A view that another one shows is referred to by that until it goes.
             let mut unrest = Slot::all(SlotKind::View)
-                .zip(&views)
-                .filter(|(_, view)| view.as_ref().is_some_and(|view| raw::view_exports(py, view) == 0))
-                .find_map(alone);
+                .filter_map(|slot| Some((slot, views[slot.at()].as_ref()?)))
+                .filter(|(_, view)| raw::view_exports(py, view) == 0)
+                .find_map(|(slot, view)| alone(slot, view));
             drop(views);
-            for (slot, exporter) in Slot::all(SlotKind::Exporter).zip(&exporters) {
-                let Some(object) = exporter else { continue };
+            for slot in Slot::all(SlotKind::Exporter) {
+                let Some(object) = &exporters[slot.at()] else { continue };
                 if unrest.is_none() && raw::type_of(py, object) != Type::Bytes {
                     let stuck = !raw::is_free(py, object);
-                    unrest = stuck.then_some(Unrest::StillExported(slot)).or_else(|| alone((slot, exporter)));
+                    unrest = stuck.then_some(Unrest::StillExported(slot)).or_else(|| alone(slot, object));
                 }
             }
             drop(exporters);
@@ -473,48 +486,53 @@ fn same_class(found: Flavour, expected: Flavour) -> bool {
     found == expected || matches!((found, expected), (Flavour::Mmap(_), Flavour::Mmap(_)))
 }
 
+/// Whether an exporter is what the model shows.
 #[inline]
-fn shows(py: Python<'_>, object: Option<&Object>, expected: &Shown<'_>) -> bool {
-    let Some(object) = object else { return *expected == Shown::Empty };
+fn holds(py: Python<'_>, object: &Object, expected: Shown<'_>) -> bool {
     match expected {
         Shown::Exporter { flavour: Flavour::ByteArray, bytes, .. } => {
-            raw::type_of(py, object) == Type::ByteArray && raw::with_contents(py, object, |own| own == *bytes)
+            raw::is_bytearray(py, object) && raw::with_contents(py, object, |own| same_bytes(own, bytes))
+        }
+        Shown::Exporter { flavour: Flavour::Bytes, bytes, .. } => {
+            raw::is_bytes(py, object) && raw::with_contents(py, object, |own| same_bytes(own, bytes))
         }
         Shown::Exporter { flavour: expected, bytes, cursor } => {
-            flavour(py, object).is_some_and(|found| same_class(found, *expected))
+            flavour(py, object).is_some_and(|found| same_class(found, expected))
                 && !raw::is_closed(py, object)
-                && raw::cursor(py, object) == *cursor
-                && raw::with_contents(py, object, |own| own == *bytes)
+                && raw::cursor(py, object) == cursor
+                && raw::with_contents(py, object, |own| same_bytes(own, bytes))
         }
         Shown::Closed(expected) => {
-            flavour(py, object).is_some_and(|found| same_class(found, *expected))
-                && raw::is_closed(py, object)
+            flavour(py, object).is_some_and(|found| same_class(found, expected)) && raw::is_closed(py, object)
         }
-        Shown::View(layout) => {
-            raw::with_view(py, object, |fields| fields.is_some_and(|fields| is_laid_out(&fields, layout)))
-        }
-        Shown::ReleasedView => raw::is_released(py, object),
         _ => false,
     }
 }
 
 #[inline]
-fn is_laid_out(fields: &ViewFields<'_>, layout: &buflock::exporter::Layout) -> bool {
-    let (format, itemsize) = (layout.format, layout.itemsize() as isize);
-    // One dimension, as nearly all views have, is compared without a loop.
-    let dims = match (fields.shape, fields.strides, &*layout.shape, &*layout.strides) {
-        ([dim], [stride], [expected_dim], [expected_stride]) => {
-            dim == expected_dim && stride == expected_stride
-        }
-        (shape, strides, expected_shape, expected_strides) => {
-            shape == expected_shape && strides == expected_strides
-        }
-    };
-    dims && fields.offset == layout.offset
-        && fields.readonly == layout.readonly
-        && fields.itemsize == itemsize
-        && fields.nbytes == layout.nbytes() as isize
+fn shows(view: &Viewed, fields: &ViewFields<'_>) -> bool {
+    let Some(line) = &view.line else { return is_laid_out(fields, &view.layout) };
+    let (&[length], &[stride]) = (fields.shape, fields.strides) else { return false };
+    let format = view.layout.format;
+    length == line.length
+        && stride == line.stride
+        && fields.offset == line.offset
+        && fields.itemsize == line.itemsize
+        && fields.nbytes == line.nbytes
+        && fields.readonly == line.readonly
+        && fields.c_contiguous == line.contiguous
+        && fields.f_contiguous == line.contiguous
         && fields.format.is(format.at, format.code.as_char() as u8)
+}
+
+fn is_laid_out(fields: &ViewFields<'_>, layout: &Layout) -> bool {
+    fields.shape == &*layout.shape
+        && fields.strides == &*layout.strides
+        && fields.offset == layout.offset
+        && fields.readonly == layout.readonly
+        && fields.itemsize == layout.itemsize() as isize
+        && fields.nbytes == layout.nbytes() as isize
+        && fields.format.is(layout.format.at, layout.format.code.as_char() as u8)
         && fields.c_contiguous == layout.is_c_contiguous()
         && fields.f_contiguous == layout.is_f_contiguous()
 }

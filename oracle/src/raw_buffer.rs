@@ -222,6 +222,62 @@ pub fn call_method(py: Python<'_>, name: &Object, args: &[Object]) -> Result<Obj
     })
 }
 
+/// The objects of one call: what is in a slot is borrowed, a literal is owned.
+pub struct Arguments<'a> {
+    objects: [*mut ffi::PyObject; MOST],
+    len: usize,
+    owned: [bool; MOST],
+    attached: Python<'a>,
+    slots: PhantomData<&'a Object>,
+}
+
+/// A receiver and its arguments.
+const MOST: usize = 1 + buflock::program::limits::ARGUMENTS;
+
+impl<'a> Arguments<'a> {
+    /// None.
+    #[inline]
+    pub fn new(attached: Python<'a>) -> Self {
+        let (objects, owned) = ([ptr::null_mut(); MOST], [false; MOST]);
+        Self { objects, len: 0, owned, attached, slots: PhantomData }
+    }
+
+    /// One more, which stays where it is.
+    #[inline]
+    pub fn borrow(&mut self, object: &'a Object) {
+        self.objects[self.len] = object.as_ptr();
+        self.len += 1;
+    }
+
+    /// One more, which goes when the call is over.
+    #[inline]
+    pub fn own(&mut self, object: Object) {
+        self.objects[self.len] = object.into_ptr();
+        self.owned[self.len] = true;
+        self.len += 1;
+    }
+
+    /// All of them.
+    #[inline]
+    pub fn as_slice(&self) -> &[Object] {
+        // SAFETY: `Py<T>` is `repr(transparent)` over a non-null pointer to the object, and so many are filled. A slot
+        // or this keeps each alive; as a reference, it is not dropped.
+        unsafe { &*(ptr::from_ref(&self.objects[..self.len]) as *const [Object]) }
+    }
+}
+
+impl Drop for Arguments<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        for (object, owned) in self.objects.into_iter().zip(self.owned) {
+            if owned {
+                // SAFETY: `own` took over a reference, which is given back once; the thread is attached.
+                drop(unsafe { Bound::from_owned_ptr(self.attached, object) });
+            }
+        }
+    }
+}
+
 #[inline]
 fn pointers(objects: &[Object]) -> &[*mut ffi::PyObject] {
     const { assert!(size_of::<Object>() == size_of::<*mut ffi::PyObject>()) };
@@ -425,14 +481,35 @@ pub fn string_value(_: Python<'_>, object: &Object) -> Option<String> {
 /// If it is none.
 #[inline]
 pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -> R) -> R {
-    let (start, length) = block(py, object.as_ptr());
-    if length == 0 {
+    if is_empty(py, object) {
         return f(&[]);
     }
+    let (start, length) = block(py, object.as_ptr());
     // SAFETY: the object's memory holds so many bytes until something resizes it, which nothing does
     // during `f`: the thread stays attached, in lockstep no other thread runs the program, and `f`
     // gets no token.
     f(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+/// Whether it is a `bytearray`.
+#[inline]
+pub fn is_bytearray(_: Python<'_>, object: &Object) -> bool {
+    // SAFETY: it is a live object; of the type only the address is taken.
+    unsafe { ffi::Py_TYPE(object.as_ptr()) == &raw mut ffi::PyByteArray_Type }
+}
+
+/// Whether it is a `bytes`.
+#[inline]
+pub fn is_bytes(_: Python<'_>, object: &Object) -> bool {
+    // SAFETY: it is a live object; of the type only the address is taken.
+    unsafe { ffi::Py_TYPE(object.as_ptr()) == &raw mut ffi::PyBytes_Type }
+}
+
+/// Whether a `bytes` or a `bytearray` has no byte. `false` of anything else.
+#[inline]
+fn is_empty(py: Python<'_>, object: &Object) -> bool {
+    // SAFETY: both types are variable in size, and it is a live object.
+    (is_bytearray(py, object) || is_bytes(py, object)) && unsafe { ffi::Py_SIZE(object.as_ptr()) } == 0
 }
 
 /// Read from the objects themselves: it is asked for every object after every step.

@@ -60,6 +60,24 @@ pub(super) unsafe fn load_bytes(from: NonNull<u8>, out: &mut [u8]) {
     }
 }
 
+/// Whether memory that others may be writing holds these bytes, each at the moment in which it is looked at.
+///
+/// # Safety
+/// `at` is valid for reads of `bytes.len()` bytes, and all concurrent writes of them are atomic.
+#[inline]
+pub(super) unsafe fn holds_bytes(at: NonNull<u8>, bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    // SAFETY: both indices are below `bytes.len()`, and the caller vouches for so many bytes, as for `load_bytes`.
+    let load = |i: usize| unsafe { at.add(i).cast::<AtomicU8>().as_ref() }.load(Ordering::Relaxed);
+    for (number, word) in words.iter().enumerate() {
+        let differing = (0..8).fold(0, |bits, i| bits | load(number * 8 + i) ^ word[i]);
+        if differing != 0 {
+            return false;
+        }
+    }
+    rest.iter().enumerate().all(|(i, &byte)| load(words.len() * 8 + i) == byte)
+}
+
 /// Copies into memory that others may be reading and writing.
 ///
 /// # Safety

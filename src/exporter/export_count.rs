@@ -32,9 +32,11 @@
 //! writer, provided that each side also *sees* what the other did:
 //!
 //! # Which `Release` each `Acquire` pairs with
-//! Every change of the word is a read-modify-write. So whatever is stored after a `Release` continues its release
-//! sequence, and an `Acquire` that reads *any* later value synchronizes with *every* earlier `Release`. Therefore
-//! no step below depends on being the very next one.
+//! Every change of the word but one is a read-modify-write. So whatever is stored after a `Release` continues its
+//! release sequence, and an `Acquire` that reads *any* later value synchronizes with *every* earlier `Release`.
+//! Therefore no step below depends on being the very next one. The exception is the `unlock` of an object without
+//! exports, a plain store. It ends the sequences before it, but the `Acquire` load that found no exports has
+//! synchronized with all of them, so that the store's own `Release` passes on what they had to tell.
 //!
 //! | `Acquire` | pairs with `Release` | therefore |
 //! | --- | --- | --- |
@@ -334,7 +336,13 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.count.word.fetch_and(!LOCKED, Ordering::Release);
+        // An object without exports: nobody else changes the word, since acquires wait, no release is to come and
+        // another lock sets the bit that is set. So it is stored, at a fraction of the cost.
+        if !self.count.stained && self.count.word.load(Ordering::Acquire) == LOCKED {
+            self.count.word.store(0, Ordering::Release);
+        } else {
+            self.count.word.fetch_and(!LOCKED, Ordering::Release);
+        }
     }
 }
 

@@ -55,6 +55,7 @@ mod layout;
 mod locked;
 mod mmap;
 pub mod planted;
+mod same;
 mod storage;
 mod stream;
 mod text;
@@ -74,6 +75,7 @@ pub use locked::{
 };
 pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
+pub use same::same_bytes;
 pub use storage::{Block, Operation};
 pub use stream::Stream;
 pub use text::Text;

@@ -3,7 +3,7 @@
 use super::{Difference, Divergence};
 use crate::history::{Outcome, Value};
 use crate::program::{Program, Step};
-use crate::subject::{Model, Picture, Shown, Subject};
+use crate::subject::{Subject, Trace};
 
 /// Whether a subject saw what the model says. Two NaNs are the same observation, and a hash is that
 /// of the same bytes wherever the subject can tell.
@@ -30,18 +30,17 @@ fn same_value(expected: &Value, found: &Value, subject: &dyn Subject) -> bool {
 
 /// Judges one step: what it saw first, then what it left.
 pub fn after_step(
-    model: &Model,
-    subject: &dyn Subject,
+    trace: &Trace,
+    subject: &mut dyn Subject,
     program: &Program,
     at: usize,
-    expected: &Outcome,
     found: Outcome,
 ) -> Option<Box<Divergence>> {
+    let (expected, state) = (&trace.outcomes()[at], trace.after(at));
     let difference = if !same_outcome(expected, &found, subject) {
         Difference::Outcome { expected: expected.clone(), found, message: subject.message() }
-    } else if let Some(slot) = subject.different_slot(model) {
-        let shown: Shown<'_> = model.shown(slot);
-        Difference::State { slot, after: found, expected: Picture::from(&shown), found: subject.look(slot) }
+    } else if let Some(slot) = subject.different_slot(state) {
+        Difference::State { slot, after: found, expected: state.picture(slot), found: subject.look(slot) }
     } else {
         return None;
     };

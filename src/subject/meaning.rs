@@ -53,9 +53,14 @@ const TOO_LONG: Stop = Stop::Skip(Skip::TooLong);
 
 /// Runs one step.
 pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
-    if let Some(slot) = step.find_needed(|slot| !heap.holds(slot)) {
-        return Outcome::Skipped(Skip::Empty(slot));
+    match step.find_needed(|slot| !heap.holds(slot)) {
+        Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
+        None => run_filled(heap, step),
     }
+}
+
+/// Runs one step of which all slots are filled.
+pub fn run_filled<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
     match operation(heap, step) {
         Ok(value) => Outcome::Value(value),
         Err(Stop::Raise(class)) => Outcome::Raised(class),

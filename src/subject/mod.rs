@@ -10,16 +10,20 @@ mod meaning;
 pub mod model;
 pub mod native;
 mod search;
+mod slots;
+pub mod trace;
 
 use std::fmt;
 
 pub use heap::{Flavour, Version};
 pub use model::Model;
 pub use native::Native;
+pub use slots::Slots;
+pub use trace::Trace;
 
 use crate::exporter::Layout;
 use crate::history::Outcome;
-use crate::program::{Slot, SlotKind, Step};
+use crate::program::{Slot, Step};
 
 /// Something that programs run on.
 ///
@@ -29,7 +33,7 @@ pub trait Subject: Send {
     /// What reports call it.
     fn name(&self) -> &str;
 
-    /// Runs one step.
+    /// Runs one step, of which all slots are filled.
     fn step(&mut self, step: &Step) -> Outcome;
 
     /// The message of the last error that a step raised, if there is one. Recorded, never compared.
@@ -38,9 +42,9 @@ pub trait Subject: Send {
     }
 
     /// The first slot that holds something else than the model's. It says what comparing
-    /// [`Subject::look`] with [`Model::shown`] for every slot would, but it runs after every step:
+    /// [`Subject::look`] with [`trace::State::picture`] for every slot would, but it runs after every step:
     /// memory is compared where it is.
-    fn different_slot(&self, model: &Model) -> Option<Slot>;
+    fn different_slot(&mut self, expected: trace::State<'_>) -> Option<Slot>;
 
     /// What `slot` holds.
     fn look(&self, slot: Slot) -> Picture;
@@ -51,36 +55,6 @@ pub trait Subject: Send {
     /// Ends a run: empties all slots, and tells the first thing that is not as it was before the
     /// run (clause R3).
     fn rest(&mut self) -> Option<Unrest>;
-}
-
-/// Which of the slots of a kind are filled, a bit for each.
-#[inline]
-pub fn occupied<T>(slots: &[Option<T>]) -> u32 {
-    (0..).zip(slots).fold(0, |filled, (index, slot)| filled | u32::from(slot.is_some()) << index)
-}
-
-/// The first slot of a kind that differs: one that is `filled` in one world alone, or that holds something else
-/// than `same` allows.
-#[inline]
-pub fn first_different(
-    kind: SlotKind,
-    filled: u32,
-    expected: u32,
-    mut same: impl FnMut(Slot) -> bool,
-) -> Option<Slot> {
-    let slot = |bits: u32| Slot::new(kind, bits.trailing_zeros() as u8);
-    if filled != expected {
-        return Some(slot(filled ^ expected));
-    }
-    let mut left = filled;
-    while left != 0 {
-        let slot = slot(left);
-        if !same(slot) {
-            return Some(slot);
-        }
-        left &= left - 1;
-    }
-    None
 }
 
 /// What a slot holds, as far as it can be looked at; borrowed from the model.
@@ -311,15 +285,5 @@ mod tests {
         let (one, two) = view(&bytes).contrast(&Picture::ReleasedView);
         assert!(one.contains("format \"B\"") && one.contains("writable"), "{one}");
         assert_eq!(two, "a released memoryview");
-    }
-
-    #[test]
-    fn the_first_slot_that_is_filled_in_one_world_alone_differs() {
-        assert_eq!(occupied(&[None, Some(1), None, Some(2)]), 0b1010);
-        let first =
-            |filled, expected| first_different(SlotKind::View, filled, expected, |slot| slot.at() != 3);
-        assert_eq!(first(0b0110, 0b0010), Some(Slot::new(SlotKind::View, 2)));
-        assert_eq!(first(0b1010, 0b1010), Some(Slot::new(SlotKind::View, 3)));
-        assert_eq!(first(0b0110, 0b0110), None);
     }
 }

@@ -6,7 +6,7 @@
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::{Shown, meaning, occupied};
+use super::{Shown, Slots, meaning};
 use crate::exporter::{Exported, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -18,12 +18,17 @@ type Id = u16;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Model {
     version: Version,
-    exporters: [Option<Id>; limits::EXPORTERS as usize],
-    views: [Option<Id>; limits::VIEWS as usize],
+    exporters: Slots<Id, { limits::EXPORTERS as usize }>,
+    views: Slots<Id, { limits::VIEWS as usize }>,
     /// A filled slot holds `None` once it is released.
-    exports: [Option<Option<Id>>; limits::EXPORTS as usize],
-    iterators: [Option<Iteration>; limits::ITERATORS as usize],
+    exports: Slots<Option<Id>, { limits::EXPORTS as usize }>,
+    iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     objects: Vec<Object>,
+    /// The first place without an object.
+    free: usize,
+    /// How many views were made.
+    made: Aside<u32>,
+    touched: Aside<Touched>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -54,8 +59,45 @@ enum Kind {
         layout: Layout,
         released: bool,
         exports: u16,
+        number: Aside<u32>,
         hashed: Option<Seen>,
     },
+}
+
+/// Something that is kept with the state and is no part of it: states that differ in nothing else are the same.
+#[derive(Debug, Clone, Copy, Default)]
+struct Aside<T>(T);
+
+impl<T> PartialEq for Aside<T> {
+    fn eq(&self, _: &Aside<T>) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Aside<T> {}
+
+impl<T> std::hash::Hash for Aside<T> {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+/// Slots whose objects a step may have changed; a bit for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Touched {
+    /// The exporters.
+    pub exporters: u32,
+    /// The views, but for those of which the slot was emptied.
+    pub views: u32,
+}
+
+/// A view as it is at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewState<'a> {
+    /// Which view it is.
+    pub number: u32,
+    /// Where the items are, or were.
+    pub layout: &'a Layout,
+    /// Whether it was released.
+    pub released: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,37 +116,66 @@ impl Model {
     pub fn new(version: Version) -> Model {
         Model {
             version,
-            exporters: [None; _],
-            views: [None; _],
-            exports: [None; _],
-            iterators: [const { None }; _],
+            exporters: Slots::new(),
+            views: Slots::new(),
+            exports: Slots::new(),
+            iterators: Slots::new(),
             objects: Vec::new(),
+            free: 0,
+            made: Aside::default(),
+            touched: Aside::default(),
         }
     }
 
     /// Empties all slots.
     pub fn clear(&mut self) {
-        self.exporters = [None; _];
-        self.views = [None; _];
-        self.exports = [None; _];
-        self.iterators = [const { None }; _];
+        self.exporters.clear();
+        self.views.clear();
+        self.exports.clear();
+        self.iterators.clear();
         self.objects.clear();
+        self.free = 0;
+        self.made = Aside::default();
     }
 
     /// Runs one step.
     pub fn step(&mut self, step: &Step) -> Outcome {
+        self.touched = Aside::default();
         meaning::run(self, step)
+    }
+
+    /// What the last step may have changed.
+    #[inline]
+    pub fn touched(&self) -> Touched {
+        self.touched.0
     }
 
     /// Which slots of a kind are filled, a bit for each.
     #[inline]
-    pub fn occupied(&self, kind: SlotKind) -> u32 {
+    pub fn filled(&self, kind: SlotKind) -> u32 {
         match kind {
-            SlotKind::Exporter => occupied(&self.exporters),
-            SlotKind::View => occupied(&self.views),
-            SlotKind::Export => occupied(&self.exports),
-            SlotKind::Iterator => occupied(&self.iterators),
+            SlotKind::Exporter => self.exporters.filled(),
+            SlotKind::View => self.views.filled(),
+            SlotKind::Export => self.exports.filled(),
+            SlotKind::Iterator => self.iterators.filled(),
         }
+    }
+
+    /// The view in a slot of which the place is given.
+    #[inline]
+    pub fn view(&self, place: usize) -> Option<ViewState<'_>> {
+        match self.kind(self.views[place]?) {
+            Kind::View { number, layout, released, .. } => {
+                Some(ViewState { number: number.0, layout, released: *released })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the slot of which the place is given holds an export that was not released.
+    #[inline]
+    pub fn holds_export(&self, place: usize) -> bool {
+        matches!(self.exports[place], Some(Some(_)))
     }
 
     /// What a slot holds.
@@ -135,17 +206,19 @@ impl Model {
 
     fn add(&mut self, kind: Kind) -> Id {
         let object = Object { references: 1, kind };
-        let free = self.objects.iter().position(|object| matches!(object.kind, Kind::Gone));
-        match free {
-            Some(place) => {
-                self.objects[place] = object;
-                place as Id
-            }
-            None => {
-                self.objects.push(object);
-                (self.objects.len() - 1) as Id
-            }
+        let place = self.free;
+        match self.objects.get_mut(place) {
+            Some(free) => *free = object,
+            None => self.objects.push(object),
         }
+        let later = self.objects[place + 1..].iter().position(|object| matches!(object.kind, Kind::Gone));
+        self.free = later.map_or(self.objects.len(), |later| place + 1 + later);
+        place as Id
+    }
+
+    fn remove(&mut self, id: Id) {
+        *self.kind_mut(id) = Kind::Gone;
+        self.free = self.free.min(id.into());
     }
 
     fn kind(&self, id: Id) -> &Kind {
@@ -168,10 +241,10 @@ impl Model {
         }
         if let &Kind::View { managed, .. } = self.kind(id) {
             self.let_go(id);
-            *self.kind_mut(id) = Kind::Gone;
+            self.remove(id);
             self.forget(managed);
         } else {
-            *self.kind_mut(id) = Kind::Gone;
+            self.remove(id);
         }
     }
 
@@ -184,6 +257,7 @@ impl Model {
             return;
         }
         let managed = *managed;
+        self.touched.0.views = u32::MAX;
         let Kind::Managed { owner, views } = self.kind_mut(managed) else {
             unreachable!("views have managed buffers")
         };
@@ -255,6 +329,7 @@ impl Model {
     }
 
     fn exporter_mut(&mut self, exporter: Slot) -> &mut Kind {
+        self.touched.0.exporters |= 1 << exporter.at();
         let id = self.exporters[exporter.at()].expect("only filled slots are asked");
         self.kind_mut(id)
     }
@@ -264,8 +339,12 @@ impl Model {
     }
 
     fn set_view(&mut self, dest: Slot, managed: Id, layout: Layout) {
-        let view = self.add(Kind::View { managed, layout, released: false, exports: 0, hashed: None });
-        if let Some(old) = self.views[dest.at()].replace(view) {
+        let number = self.made;
+        self.made.0 += 1;
+        self.touched.0.views = u32::MAX;
+        let view =
+            self.add(Kind::View { managed, layout, released: false, exports: 0, number, hashed: None });
+        if let Some(old) = self.views.put(dest, view) {
             self.forget(old);
         }
     }
@@ -279,7 +358,7 @@ impl Model {
         (layout, format): &(Layout, Format),
     ) -> Option<(Format, Seen)> {
         let size = format.itemsize();
-        let iteration = self.iterators[iterator.at()].as_mut().expect("it was filled before");
+        let iteration = self.iterators.get_mut(iterator).expect("it was filled before");
         if next * size >= layout.nbytes() {
             iteration.target = None;
             self.relinquish(target);
@@ -402,15 +481,15 @@ impl Heap for Model {
 
     fn empty(&mut self, slot: Slot) {
         let object = match slot.kind {
-            SlotKind::Exporter => self.exporters[slot.at()].take(),
-            SlotKind::View => self.views[slot.at()].take(),
+            SlotKind::Exporter => self.exporters.take(slot),
+            SlotKind::View => self.views.take(slot),
             SlotKind::Export => {
                 self.release_export(slot);
-                self.exports[slot.at()] = None;
+                self.exports.take(slot);
                 None
             }
             SlotKind::Iterator => {
-                let iteration = self.iterators[slot.at()].take();
+                let iteration = self.iterators.take(slot);
                 iteration.and_then(|iteration| self.leave(iteration))
             }
         };
@@ -428,7 +507,8 @@ impl Heap for Model {
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
         let exporter = self.add(exporter(flavour, bytes));
-        if let Some(old) = self.exporters[dest.at()].replace(exporter) {
+        self.touched.0.exporters |= 1 << dest.at();
+        if let Some(old) = self.exporters.put(dest, exporter) {
             self.forget(old);
         }
     }
@@ -526,6 +606,7 @@ impl Heap for Model {
     fn write(&mut self, view: Slot, offset: isize, new: &[u8]) -> Result<(), Released> {
         self.layout(view)?;
         let memory = self.memory_of(self.view_id(view));
+        self.touched.0.exporters = u32::MAX;
         match self.kind_mut(memory) {
             Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
             other => unreachable!("{other:?} has no memory"),
@@ -541,20 +622,20 @@ impl Heap for Model {
         let &Kind::Managed { owner, .. } = self.kind(managed) else {
             unreachable!("views have managed buffers")
         };
-        let named = |slots: &[Option<Id>], kind| {
-            let place = slots.iter().position(|&id| id == Some(owner))?;
-            Some(Slot::new(kind, place as u8))
+        let named = |kind: SlotKind| {
+            Slot::all(kind).find(|slot| match kind {
+                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
+                _ => self.views[slot.at()] == Some(owner),
+            })
         };
         Ok(match self.kind(owner) {
             Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
             Kind::Exporter { flavour, .. } => Owner::Object {
                 // The buffer of a stream is an object of its own.
-                slot: named(&self.exporters, SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
+                slot: named(SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
                 unhashable: self.unhashable(owner),
             },
-            _ => {
-                Owner::Object { slot: named(&self.views, SlotKind::View), unhashable: self.unhashable(owner) }
-            }
+            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
         })
     }
 
@@ -576,12 +657,12 @@ impl Heap for Model {
         let provider = self.provider(source)?;
         self.acquire(provider)?;
         self.release_export(dest);
-        self.exports[dest.at()] = Some(Some(provider));
+        self.exports.put(dest, Some(provider));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = &mut self.exports[export.at()]
+        if let Some(held) = self.exports.get_mut(export)
             && let Some(provider) = held.take()
         {
             self.relinquish(provider);
@@ -600,7 +681,7 @@ impl Heap for Model {
             SlotKind::View => length_for_iterator(self.layout(source)),
             _ => 0,
         };
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length, unpack: None });
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0, length, unpack: None });
     }
 
     fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
@@ -608,7 +689,7 @@ impl Heap for Model {
         let layout = self.acquire(target)?;
         self.empty(dest);
         let unpack = Some(Box::new((layout, format)));
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length: 0, unpack });
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0, length: 0, unpack });
         Ok(())
     }
 
@@ -638,7 +719,7 @@ impl Heap for Model {
             }
             other => unreachable!("nothing iterates over {other:?}"),
         };
-        let iteration = self.iterators[iterator.at()].as_mut().expect("it was filled above");
+        let iteration = self.iterators.get_mut(iterator).expect("it was filled above");
         if item.is_some() {
             iteration.next += 1;
         } else {
@@ -674,6 +755,7 @@ impl Heap for Model {
         if new.is_empty() {
             return;
         }
+        self.touched.0.exporters = u32::MAX;
         let memory = self.memory_of(hold.of);
         match self.kind_mut(memory) {
             Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),

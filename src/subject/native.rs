@@ -1,12 +1,15 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
+use std::cell::Cell;
+
 use super::heap::{
     Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
 };
-use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, meaning, occupied};
+use super::trace::State;
+use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
     Array, Block, ByteArray, Bytes, Closing, Export, Exported, Format, Items, Layout, Map, Mmap, NotExported,
-    Operation, Provider, Released, Stream, View,
+    Operation, Provider, Released, Stream, View, same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -15,16 +18,18 @@ use crate::program::{Slot, SlotKind, Step, limits};
 #[derive(Debug)]
 pub struct Native {
     version: Version,
-    exporters: [Option<Provider>; limits::EXPORTERS as usize],
-    views: [Option<Viewed>; limits::VIEWS as usize],
-    exports: [Option<Option<Export>>; limits::EXPORTS as usize],
-    iterators: [Option<Iteration>; limits::ITERATORS as usize],
+    exporters: Slots<Provider, { limits::EXPORTERS as usize }>,
+    views: Slots<Viewed, { limits::VIEWS as usize }>,
+    exports: Slots<Option<Export>, { limits::EXPORTS as usize }>,
+    iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
 }
 
 #[derive(Debug)]
 struct Viewed {
     view: View,
     hashed: Option<Seen>,
+    /// The view of the model, by its number, that was found to have the same layout. Neither layout changes.
+    agreed: Cell<Option<u32>>,
 }
 
 #[derive(Debug)]
@@ -49,10 +54,10 @@ impl Native {
     pub fn new(version: Version) -> Native {
         Native {
             version,
-            exporters: [const { None }; _],
-            views: [const { None }; _],
-            exports: [const { None }; _],
-            iterators: [const { None }; _],
+            exporters: Slots::new(),
+            views: Slots::new(),
+            exports: Slots::new(),
+            iterators: Slots::new(),
         }
     }
 
@@ -82,7 +87,7 @@ impl Native {
     }
 
     fn set_view(&mut self, dest: Slot, view: View) {
-        self.views[dest.at()] = Some(Viewed { view, hashed: None });
+        self.views.put(dest, Viewed { view, hashed: None, agreed: Cell::new(None) });
     }
 }
 
@@ -275,10 +280,10 @@ impl Heap for Native {
 
     fn empty(&mut self, slot: Slot) {
         match slot.kind {
-            SlotKind::Exporter => self.exporters[slot.at()] = None,
-            SlotKind::View => self.views[slot.at()] = None,
-            SlotKind::Export => self.exports[slot.at()] = None,
-            SlotKind::Iterator => self.iterators[slot.at()] = None,
+            SlotKind::Exporter => drop(self.exporters.take(slot)),
+            SlotKind::View => drop(self.views.take(slot)),
+            SlotKind::Export => drop(self.exports.take(slot)),
+            SlotKind::Iterator => drop(self.iterators.take(slot)),
         }
     }
 
@@ -287,7 +292,7 @@ impl Heap for Native {
     }
 
     fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
-        self.exporters[dest.at()] = Some(match flavour {
+        let exporter = match flavour {
             Flavour::Bytes => Bytes::new(&bytes).into(),
             Flavour::ByteArray => ByteArray::new(bytes).into(),
             Flavour::Array(code) => Array::new(code, &bytes).into(),
@@ -299,7 +304,8 @@ impl Heap for Native {
                 map.into()
             }
             Flavour::Stream => Stream::new(bytes).into(),
-        });
+        };
+        self.exporters.put(dest, exporter);
     }
 
     fn is_closed(&self, exporter: Slot) -> bool {
@@ -388,18 +394,19 @@ impl Heap for Native {
     }
 
     fn remember_hash(&mut self, view: Slot, of: Seen) {
-        if let Some(viewed) = &mut self.views[view.at()] {
+        if let Some(viewed) = self.views.get_mut(view) {
             viewed.hashed = Some(of);
         }
     }
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
-        self.exports[dest.at()] = Some(Some(self.acquire(source)?));
+        let export = self.acquire(source)?;
+        self.exports.put(dest, Some(export));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = &mut self.exports[export.at()] {
+        if let Some(held) = self.exports.get_mut(export) {
             *held = None;
         }
     }
@@ -412,12 +419,12 @@ impl Heap for Native {
                 Target::View(view.clone(), length_for_iterator(view.layout()))
             }
         };
-        self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, unpacks: false });
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0, unpacks: false });
     }
 
     fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
         let target = Some(Target::Unpack(self.acquire(source)?, format));
-        self.iterators[dest.at()] = Some(Iteration { target, next: 0, unpacks: true });
+        self.iterators.put(dest, Iteration { target, next: 0, unpacks: true });
         Ok(())
     }
 
@@ -426,7 +433,7 @@ impl Heap for Native {
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
-        let iteration = self.iterators[iterator.at()].as_mut().expect("only filled slots are asked");
+        let iteration = self.iterators.get_mut(iterator).expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
         let item = match target {
             Target::Exporter(exporter) => {
@@ -492,20 +499,20 @@ impl Heap for Native {
 }
 
 /// Whether an exporter is what the model shows.
-fn shows(exporter: &Provider, shown: &Shown<'_>) -> bool {
-    match (exporter, *shown) {
+fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
+    match (exporter, shown) {
         (Provider::ByteArray(array), Shown::Exporter { flavour: Flavour::ByteArray, bytes, .. }) => {
             array.operate(|operation| operation.equals(bytes))
         }
         (Provider::Bytes(own), Shown::Exporter { flavour: Flavour::Bytes, bytes, .. }) => {
-            own.as_slice() == bytes
+            same_bytes(own.as_slice(), bytes)
         }
         (exporter, Shown::Closed(expected)) => flavour(exporter) == expected && is_closed(exporter),
         (exporter, Shown::Exporter { flavour: expected, bytes, cursor: place }) => {
             flavour(exporter) == expected
                 && !is_closed(exporter)
                 && cursor(exporter) == place
-                && operate(exporter, |memory| memory.contents().as_slice() == bytes)
+                && operate(exporter, |memory| same_bytes(&memory.contents(), bytes))
         }
         _ => false,
     }
@@ -517,36 +524,31 @@ impl Subject for Native {
     }
 
     fn step(&mut self, step: &Step) -> Outcome {
-        meaning::run(self, step)
+        // Where the model finds a slot empty the step is not run, and what is filled was compared after the last one.
+        debug_assert_eq!(step.find_needed(|slot| !self.holds(slot)), None);
+        meaning::run_filled(self, step)
     }
 
-    fn different_slot(&self, model: &Model) -> Option<Slot> {
-        first_different(
-            SlotKind::Exporter,
-            occupied(&self.exporters),
-            model.occupied(SlotKind::Exporter),
-            |slot| shows(self.exporter(slot), &model.shown(slot)),
-        )
-        .or_else(|| {
-            first_different(SlotKind::View, occupied(&self.views), model.occupied(SlotKind::View), |slot| {
-                match (self.viewed(slot).layout(), model.shown(slot)) {
-                    (Err(Released), Shown::ReleasedView) => true,
-                    (Ok(own), Shown::View(layout)) => own == layout,
-                    _ => false,
+    fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
+        let exporter = |place: usize, own: &Provider| shows(own, expected.exporter(place));
+        let view = |place: usize, own: &Viewed| {
+            let Ok(layout) = own.view.layout() else { return expected.is_released(place) };
+            let number = Some(expected.number(place));
+            if own.agreed.get() != number {
+                if layout != &expected.view(place).layout {
+                    return false;
                 }
+                own.agreed.set(number);
+            }
+            !expected.is_released(place)
+        };
+        let export = |place: usize, own: &Option<Export>| own.is_some() == expected.is_held(place);
+        self.exporters
+            .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
+            .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
+            .or_else(|| {
+                self.exports.first_different(SlotKind::Export, expected.filled(SlotKind::Export), export)
             })
-        })
-        .or_else(|| {
-            first_different(
-                SlotKind::Export,
-                occupied(&self.exports),
-                model.occupied(SlotKind::Export),
-                |slot| {
-                    let held = matches!(self.exports[slot.at()], Some(Some(_)));
-                    model.shown(slot) == Shown::Export { held }
-                },
-            )
-        })
     }
 
     fn look(&self, slot: Slot) -> Picture {
@@ -583,17 +585,16 @@ impl Subject for Native {
     }
 
     fn rest(&mut self) -> Option<Unrest> {
-        self.iterators = [const { None }; _];
-        self.exports = [const { None }; _];
-        self.views = [const { None }; _];
-        let exporters = std::mem::replace(&mut self.exporters, [const { None }; _]);
+        self.iterators.clear();
+        self.exports.clear();
+        self.views.clear();
+        let exporters = std::mem::take(&mut self.exporters);
         let stuck = |exporter: &Provider| match exporter {
             Provider::Bytes(bytes) => bytes.exports() > 0,
             Provider::Mmap(map) => map.close(Closing::Refuse).is_err(),
             exporter => !is_closed(exporter) && operate(exporter, |memory| memory.splice(0, 0, &[]).is_err()),
         };
-        let mut filled = Slot::all(SlotKind::Exporter).zip(&exporters);
-        let found = filled.find(|(_, exporter)| exporter.as_ref().is_some_and(stuck));
-        found.map(|(slot, _)| Unrest::StillExported(slot))
+        let is_stuck = |slot: &Slot| exporters[slot.at()].as_ref().is_some_and(stuck);
+        Slot::all(SlotKind::Exporter).find(is_stuck).map(Unrest::StillExported)
     }
 }

@@ -7,9 +7,9 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use super::{Block, Memory, Storage};
-use crate::exporter::export::{load_bytes, store_bytes};
+use crate::exporter::export::{holds_bytes, load_bytes, store_bytes};
 use crate::exporter::planted::Fault;
-use crate::exporter::{Exported, Locked};
+use crate::exporter::{Exported, Locked, same_bytes};
 
 /// One operation of an object in flight: of a [`ByteArray`](crate::exporter::ByteArray), unless said otherwise.
 pub struct Operation<'a, M: Block = Vec<u8>> {
@@ -109,16 +109,26 @@ impl<'a, M: Block> Operation<'a, M> {
     /// Whether all the bytes are these.
     #[inline]
     pub fn equals(&self, bytes: &[u8]) -> bool {
-        if self.is_exclusive() && self.len() == self.true_len() {
-            // SAFETY: these are the bytes of the block, which nobody else can reach during the comparison.
-            return unsafe { slice::from_raw_parts(self.base().as_ptr(), self.true_len()) } == bytes;
+        let len = self.len();
+        if len != bytes.len() {
+            return false;
         }
-        let mut own = [0; 64];
-        self.len() == bytes.len()
-            && bytes.chunks(own.len()).enumerate().all(|(number, chunk)| {
-                let own = &mut own[..chunk.len()];
-                self.read(number * 64, 1, own).is_some() && own == chunk
-            })
+        if len > self.true_len() {
+            return self.equals_slowly(bytes);
+        }
+        if self.is_exclusive() {
+            // SAFETY: these are bytes of the block, which nobody else can reach during the comparison.
+            return same_bytes(unsafe { slice::from_raw_parts(self.base().as_ptr(), len) }, bytes);
+        }
+        // SAFETY: the bytes exist, and while exports do, everyone accesses them atomically.
+        unsafe { holds_bytes(self.base(), bytes) }
+    }
+
+    /// The same of a length that lies.
+    #[cold]
+    fn equals_slowly(&self, bytes: &[u8]) -> bool {
+        let mut own = vec![0; bytes.len()];
+        self.read(0, 1, &mut own).is_some() && own == bytes
     }
 
     /// May the count be wrong because of a planted fault?

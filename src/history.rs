@@ -47,10 +47,19 @@ error_classes!(
     SystemError,
     TypeError,
     UnicodeEncodeError,
+    UnsupportedOperation,
     ValueError,
 );
 
 impl ErrorClass {
+    /// The module that the class is found in.
+    pub const fn module(self) -> &'static str {
+        match self {
+            ErrorClass::UnsupportedOperation => "io",
+            _ => "builtins",
+        }
+    }
+
     /// The class of this name.
     pub fn of_name(name: &str) -> Option<ErrorClass> {
         ErrorClass::ALL.iter().copied().find(|class| class.name() == name)
@@ -91,6 +100,8 @@ pub enum Value {
     /// The hash that `bytes` of these contents has. A specification cannot know the number, since
     /// an interpreter chooses it at random.
     HashOf(Seen),
+    /// The hash of the object in this slot, which is a matter of where the object is: any `int`.
+    HashOfSlot(Slot),
     /// One of the program's own objects: the lowest slot that holds it, or none.
     Object(Option<Slot>),
     /// Anything else, by the name of its type: no operation returns such a thing.
@@ -202,6 +213,7 @@ impl fmt::Display for Value {
                 write_bytes(f, bytes)?;
                 f.write_str(")")
             }
+            Value::HashOfSlot(slot) => write!(f, "hash({slot})"),
             Value::Object(Some(slot)) => slot.fmt(f),
             Value::Object(None) => f.write_str("an object without a slot"),
             Value::Foreign(name) => write!(f, "<{name}>"),

@@ -85,7 +85,7 @@ impl CPython {
                 }
                 _ => None,
             };
-            let class = |class: &ErrorClass| import("builtins", class.name());
+            let class = |class: &ErrorClass| import(class.module(), class.name());
             CPython {
                 exporters: [const { None }; _],
                 views: [const { None }; _],
@@ -189,7 +189,10 @@ impl CPython {
                 None => return self.exhausted(),
             },
             (Syntax::With, [object], _) => {
-                let entered = raw::call_method(py, &self.enter, &[object.clone_ref(py)])?;
+                let Ok(enter) = raw::get_attribute(py, object, &self.enter) else {
+                    return no_context(py);
+                };
+                let entered = raw::call(py, &enter, &[])?;
                 let none = || self.none.clone_ref(py);
                 raw::call_method(py, &self.exit, &[entered, none(), none(), none()])?;
                 return Ok(Value::None);
@@ -244,7 +247,9 @@ impl CPython {
         let fits = match dest.kind {
             SlotKind::Exporter => flavour(py, &result).is_some(),
             SlotKind::View => kind == Type::MemoryView,
-            SlotKind::Export | SlotKind::Iterator => kind == Type::Other,
+            SlotKind::Export => kind == Type::Other,
+            // A stream is its own iterator.
+            SlotKind::Iterator => matches!(kind, Type::Other | Type::BytesIO),
         };
         if !fits {
             return self.observe(py, step, &result);
@@ -296,6 +301,14 @@ impl CPython {
             }
         }
     }
+}
+
+/// What `with` makes of an object without `__enter__`, whose `AttributeError` waits.
+fn no_context(py: Python<'_>) -> Result<Value, Raised> {
+    if raw::BUILT_FOR_MINOR >= 11 {
+        pyo3::exceptions::PyTypeError::new_err("no context manager").restore(py);
+    }
+    Err(Raised)
 }
 
 /// The list of complaints of this interpreter, which begins with this call.

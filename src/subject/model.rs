@@ -252,8 +252,17 @@ impl Model {
         }
     }
 
+    /// The exporter in a slot, or the stream in a slot of iterators.
+    fn exporter_id(&self, slot: Slot) -> Id {
+        let id = match slot.kind {
+            SlotKind::Iterator => self.iterators[slot.at()].as_ref().and_then(|iteration| iteration.target),
+            _ => self.exporters[slot.at()],
+        };
+        id.expect("only filled slots are asked")
+    }
+
     fn exporter_mut(&mut self, exporter: Slot) -> &mut Kind {
-        let id = self.exporters[exporter.at()].expect("only filled slots are asked");
+        let id = self.exporter_id(exporter);
         self.kind_mut(id)
     }
 
@@ -382,8 +391,8 @@ impl Heap for Model {
     }
 
     fn flavour(&self, exporter: Slot) -> Flavour {
-        match self.shown(exporter) {
-            Shown::Exporter { flavour, .. } | Shown::Closed(flavour) => flavour,
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { flavour, .. } => *flavour,
             other => unreachable!("{exporter} holds {other:?}"),
         }
     }
@@ -396,7 +405,7 @@ impl Heap for Model {
     }
 
     fn is_closed(&self, exporter: Slot) -> bool {
-        matches!(self.shown(exporter), Shown::Closed(_))
+        matches!(self.kind(self.exporter_id(exporter)), Kind::Exporter { closed: true, .. })
     }
 
     fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
@@ -412,9 +421,20 @@ impl Heap for Model {
         }
     }
 
+    fn renew(&mut self, stream: Slot, new: Vec<u8>) -> Result<(), Exported> {
+        match self.exporter_mut(stream) {
+            Kind::Exporter { exports: 0, closed, bytes, cursor, .. } => {
+                (*closed, *bytes, *cursor) = (false, new, 0);
+                Ok(())
+            }
+            Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
+            other => unreachable!("{stream} holds {other:?}"),
+        }
+    }
+
     fn cursor(&self, exporter: Slot) -> usize {
-        match self.shown(exporter) {
-            Shown::Exporter { cursor, .. } => cursor,
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { cursor, closed: false, .. } => *cursor,
             other => unreachable!("{exporter} holds {other:?}"),
         }
     }
@@ -565,6 +585,11 @@ impl Heap for Model {
         self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length });
     }
 
+    fn is_stream(&self, iterator: Slot) -> bool {
+        let target = self.iterators[iterator.at()].as_ref().and_then(|iteration| iteration.target);
+        target.is_some_and(|id| matches!(self.kind(id), Kind::Exporter { flavour: Flavour::Stream, .. }))
+    }
+
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
         let Iteration { target, next, length } =
             self.iterators[iterator.at()].clone().expect("only filled slots are asked");
@@ -614,6 +639,15 @@ impl Heap for Model {
             };
         }
         layout.offsets().flat_map(|offset| &bytes[offset as usize..][..layout.itemsize()]).copied().collect()
+    }
+
+    fn fill(&mut self, hold: &Hold, new: &[u8]) {
+        let memory = self.memory_of(hold.of);
+        if let Kind::Exporter { bytes, .. } = self.kind_mut(memory)
+            && !new.is_empty()
+        {
+            bytes[hold.layout.offset as usize..][..new.len()].copy_from_slice(new);
+        }
     }
 
     fn unhold(&mut self, hold: Hold, _failed: bool) {

@@ -52,8 +52,21 @@ impl Native {
         }
     }
 
+    /// The exporter in a slot, or the stream in a slot of iterators.
     fn exporter(&self, slot: Slot) -> &Provider {
-        self.exporters[slot.at()].as_ref().expect("only filled slots are asked")
+        let exporter = match slot.kind {
+            SlotKind::Iterator => self.iterated(slot),
+            _ => self.exporters[slot.at()].as_ref(),
+        };
+        exporter.expect("only filled slots are asked")
+    }
+
+    /// The exporter that an iterator is over, if it is over one.
+    fn iterated(&self, slot: Slot) -> Option<&Provider> {
+        match self.iterators[slot.at()].as_ref()?.target.as_ref()? {
+            Target::Exporter(exporter) => Some(exporter),
+            Target::View(..) => None,
+        }
     }
 
     fn viewed(&self, slot: Slot) -> &View {
@@ -310,6 +323,13 @@ impl Heap for Native {
         }
     }
 
+    fn renew(&mut self, stream: Slot, bytes: Vec<u8>) -> Result<(), Exported> {
+        match self.exporter(stream) {
+            Provider::Stream(stream) => stream.renew(bytes),
+            other => unreachable!("{} is no stream", other.name()),
+        }
+    }
+
     fn cursor(&self, exporter: Slot) -> usize {
         cursor(self.exporter(exporter))
     }
@@ -411,6 +431,10 @@ impl Heap for Native {
         self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
     }
 
+    fn is_stream(&self, iterator: Slot) -> bool {
+        matches!(self.iterated(iterator), Some(Provider::Stream(_)))
+    }
+
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
         let iteration = self.iterators[iterator.at()].as_mut().expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
@@ -453,6 +477,12 @@ impl Heap for Native {
 
     fn held_contents(&self, hold: &Export) -> Buffer {
         gather(hold.layout(), |offset, out| hold.read(offset, out))
+    }
+
+    fn fill(&mut self, hold: &Export, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            hold.write(hold.layout().offset, bytes);
+        }
     }
 
     fn unhold(&mut self, hold: Export, failed: bool) {

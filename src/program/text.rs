@@ -440,7 +440,7 @@ mod tests {
             "del v1[1:]",
             "with v1: pass",
             "with b1: pass",
-            "b0 = io.BytesIO(b\"a\\n\")",
+            "b0 = io.BytesIO(b\"a\\x0a\")",
             "v0 = b0.getbuffer()",
             "b0.__setstate__((b\"a\", 1, None))",
             "v0 = x0.raw()",

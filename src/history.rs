@@ -50,6 +50,7 @@ error_classes!(
     SystemError,
     TypeError,
     UnicodeEncodeError,
+    UnsupportedOperation = "io.UnsupportedOperation",
     ValueError,
 );
 
@@ -94,6 +95,8 @@ pub enum Value {
     /// The hash that `bytes` of these contents has. A specification cannot know the number, since
     /// an interpreter chooses it at random.
     HashOf(Seen),
+    /// The hash of the object in this slot, which is a matter of where the object is: any `int`.
+    HashOfSlot(Slot),
     /// One of the program's own objects: the lowest slot that holds it, or none.
     Object(Option<Slot>),
     /// Anything else, by the name of its type: no operation returns such a thing.
@@ -210,6 +213,7 @@ impl fmt::Display for Value {
                 write_bytes(f, bytes)?;
                 f.write_str(")")
             }
+            Value::HashOfSlot(slot) => write!(f, "hash({slot})"),
             Value::Object(Some(slot)) => slot.fmt(f),
             Value::Object(None) => f.write_str("an object without a slot"),
             Value::Foreign(name) => write!(f, "<{name}>"),

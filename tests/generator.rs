@@ -38,9 +38,11 @@ fn every_operation_occurs_and_both_succeeds_and_fails() {
     }
     // What cannot fail: dropping a reference, releasing an export, again included, and `==`.
     let infallible = [Op::Drop, Op::ReleaseExport, Op::Equal];
+    // What cannot succeed, because it needs a file of the system.
+    let hopeless = [Op::FileNo, Op::Detach];
     for op in Op::all() {
         let seen = labels.get(&op).unwrap_or_else(|| panic!("{op:?} never occurred"));
-        assert!(seen.contains(&"ok"), "{op:?} never succeeded: {seen:?}");
+        assert!(seen.contains(&"ok") || hopeless.contains(&op), "{op:?} never succeeded: {seen:?}");
         let failed = seen.iter().any(|label| !["ok", "skipped"].contains(label));
         assert!(failed || infallible.contains(&op), "{op:?} never failed: {seen:?}");
     }
@@ -59,7 +61,7 @@ fn a_seed_gives_the_same_programs_on_every_machine() {
     let sum = bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    insta::assert_snapshot!(format!("{} bytes, {sum:016x}", bytes.len()), @"64145 bytes, 70cd7a1ed42eff43");
+    insta::assert_snapshot!(format!("{} bytes, {sum:016x}", bytes.len()), @"63431 bytes, 4651c119e4be7b40");
 }
 
 #[test]

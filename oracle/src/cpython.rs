@@ -204,7 +204,10 @@ impl CPython {
                 None => return self.exhausted(),
             },
             (Syntax::With, [object], _) => {
-                let entered = raw::call_method(py, &self.enter, &[object.clone_ref(py)])?;
+                let Ok(enter) = raw::get_attribute(py, object, &self.enter) else {
+                    return no_context(py);
+                };
+                let entered = raw::call(py, &enter, &[])?;
                 let none = || self.none.clone_ref(py);
                 raw::call_method(py, &self.exit, &[entered, none(), none(), none()])?;
                 return Ok(Value::None);
@@ -250,7 +253,9 @@ impl CPython {
         let fits = match dest.kind {
             SlotKind::Exporter => flavour(py, &result).is_some(),
             SlotKind::View => kind == Type::MemoryView,
-            SlotKind::Export | SlotKind::Iterator => kind == Type::Other,
+            SlotKind::Export => kind == Type::Other,
+            // A stream is its own iterator.
+            SlotKind::Iterator => matches!(kind, Type::Other | Type::BytesIO),
         };
         if !fits {
             return self.observe(py, step, &result);
@@ -316,6 +321,14 @@ pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>>
         _ => py.import(module)?,
     };
     path.split('.').try_fold(module.into_any(), |object, name| object.getattr(name))
+}
+
+/// What `with` makes of an object without `__enter__`, whose `AttributeError` waits.
+fn no_context(py: Python<'_>) -> Result<Value, Raised> {
+    if raw::BUILT_FOR_MINOR >= 11 {
+        pyo3::exceptions::PyTypeError::new_err("no context manager").restore(py);
+    }
+    Err(Raised)
 }
 
 /// The list of complaints of this interpreter, which begins with this call.

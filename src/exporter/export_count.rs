@@ -8,9 +8,9 @@
 //!       +--------+--------+----------------------------------------+
 //!           |        |                      |
 //!           |        |    +1 acquire: only while LOCKED is clear, else it waits;
-//!           |        |       refused for ever once CLOSED is set
+//!           |        |       refused while CLOSED is set
 //!           |        |    -1 release: at any time, without waiting
-//!           |        `-- set once by close, under LOCKED; never cleared
+//!           |        `-- set by close, cleared by reopen, both under LOCKED
 //!           `-- set and cleared by lock, which leaves the exports as they are
 //! ```
 //!
@@ -22,6 +22,11 @@
 //! An object that is closed while exports exist is cleaned up by the last release (S4). "The last one" and "closed"
 //! are one fact for the same reason: the subtraction that leaves CLOSED over a count of zero happens once, because
 //! nothing adds to the count any more (R2); and the closing that finds zero itself leaves no release to come.
+//!
+//! Most objects stay closed. One whose closings all refuse while exports exist may be given new memory and be opened
+//! again: then no release ever meets CLOSED, whoever closes has cleaned up before it gives up LOCKED, and so whoever
+//! finds CLOSED under LOCKED is alone with an object that has neither exports nor memory. To everybody else, what it
+//! does until it gives up LOCKED is a resize like any other.
 //!
 //! A release must not wait: it cannot fail (R1), and it may come from a thread that holds other locks. Hence
 //! exports may vanish under LOCKED but never appear, and a count of zero read under LOCKED stays zero.
@@ -231,7 +236,7 @@ impl ExportCount {
         self.word.load(Ordering::Acquire) & EXPORTS
     }
 
-    /// Has the object been closed? It stays so.
+    /// Is the object closed?
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.word.load(Ordering::Acquire) & CLOSED != 0
@@ -278,8 +283,8 @@ impl Remaining {
         self.0 & EXPORTS
     }
 
-    /// Was this the last export of an object that was closed before? True for one release in the life of an object,
-    /// or for none: whoever made it cleans up (R2).
+    /// Was this the last export of an object that was closed before? True for one release after a closing, or for
+    /// none: whoever made it cleans up (R2).
     #[inline]
     pub fn is_end(self) -> bool {
         self.0 & !LOCKED == CLOSED
@@ -300,7 +305,7 @@ impl Locked<'_> {
         self.count.exports()
     }
 
-    /// Has the object been closed?
+    /// Is the object closed?
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.count.is_closed()
@@ -311,6 +316,13 @@ impl Locked<'_> {
     pub fn close(&self) -> bool {
         let before = self.count.word.fetch_or(CLOSED, Ordering::AcqRel);
         before & (CLOSED | EXPORTS) == 0
+    }
+
+    /// Opens a closed object again: from the end of this operation on it gives out exports. The caller has given it
+    /// memory, and no closing of the object leaves its cleaning up to a release.
+    pub(super) fn reopen(&self) {
+        // Nobody acts on it before LOCKED is given up, and that publishes it together with the memory.
+        self.count.word.fetch_and(!CLOSED, Ordering::Relaxed);
     }
 
     /// Ends the operation and leaves one more export, with no moment between the two. The object is not closed.
@@ -473,6 +485,51 @@ mod tests {
         assert!(count.lock().close());
         assert!(!count.lock().close());
         assert_eq!(count.acquire(), Err(Closed));
+    }
+
+    #[test]
+    fn a_reopened_object_gives_out_exports_and_can_be_closed_again() {
+        let count = ExportCount::new();
+        let locked = count.lock();
+        assert!(locked.close());
+        locked.reopen();
+        drop(locked);
+        assert!(!count.is_closed());
+        count.acquire().unwrap();
+        assert!(!count.release("test").is_end());
+        assert!(count.lock().close());
+        assert_eq!(count.acquire(), Err(Closed));
+    }
+
+    #[test]
+    fn of_racing_openings_and_closings_each_closing_cleans_up_once() {
+        let count = ExportCount::new();
+        // Whether there is memory; whoever holds the lock of a closed object may change it.
+        let memory = AtomicBool::new(true);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS / 10 {
+                        let locked = count.lock();
+                        if locked.is_closed() {
+                            assert!(!memory.swap(true, Ordering::Relaxed));
+                            locked.reopen();
+                        } else if locked.exports() == 0 && locked.close() {
+                            assert!(memory.swap(false, Ordering::Relaxed));
+                        }
+                    }
+                });
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS / 10 {
+                        if count.acquire_with(|| assert!(memory.load(Ordering::Relaxed))).is_ok() {
+                            assert!(memory.load(Ordering::Relaxed));
+                            assert!(!count.release("test").is_end());
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(count.exports(), 0);
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! | an acquire, a view | an export | reads | atomically |
 //! | the closing of an object without exports, the last release of a closed object | nobody else can have anything | frees | not at all |
 //!
-//! The last row ends the others: an object that has been closed begins no operation and gives out no export.
+//! The last row ends the others: an object that has been closed begins no operation and gives out no export. Only
+//! [`Storage::renew`] begins anew: it is an operation without exports that may find no memory and leaves some.
 //!
 //! A stained object (see [`planted`](super::planted)) may be miscounted. There the second and the third row hold at
 //! all times, pointer and length are read under LOCKED alone, and a resize leaves the old memory behind and moves to
@@ -99,7 +100,7 @@ pub(super) struct Storage<M: Block> {
 }
 
 struct Memory<M> {
-    /// Dropped by hand, because a closed object has no memory any more and a stained one leaks it.
+    /// Dropped by hand, because a closed object has no memory and a stained one leaks it.
     block: ManuallyDrop<M>,
     /// Where the bytes are, as a pointer that may be written through: a block gives that out to a unique reference
     /// only, and there is none while exports exist.
@@ -149,7 +150,7 @@ impl<M: Block> Storage<M> {
         self.count.is_stained()
     }
 
-    /// Has the object been closed?
+    /// Is the object closed?
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.count.is_closed()
@@ -189,7 +190,8 @@ impl<M: Block> Storage<M> {
     #[inline]
     pub(super) unsafe fn release_raw(&self) {
         if self.count.release(M::NAME).is_end() {
-            // SAFETY: `is_end` is true once, and not if a closing has freed the memory.
+            // SAFETY: `is_end` is true once, and not if a closing has freed the memory. An object that was closed
+            // while it had this export is never opened again.
             unsafe { self.free() };
         }
     }
@@ -210,22 +212,50 @@ impl<M: Block> Storage<M> {
             return Err(Exported(exports));
         }
         if locked.close() {
-            // SAFETY: `close` answers so once, and then no release is left to do it.
+            // SAFETY: `close` answers so once until the object is opened again, which waits for the lock, and then no
+            // release is left to do it.
             unsafe { self.free() };
         }
+        Ok(())
+    }
+
+    /// Gives the object this memory in place of what it has. One that was closed is open again.
+    ///
+    /// # Errors
+    /// If exports exist (S1). Nothing is changed (S2).
+    ///
+    /// # Safety
+    /// Every closing of this object refuses while exports exist ([`Closing::Refuse`]).
+    pub(super) unsafe fn renew(&self, mut block: M) -> Result<(), Exported> {
+        let locked = self.count.lock();
+        let exports = locked.exports();
+        if exports != 0 && !self.count.commits(Fault::ResizeIgnoresExports) {
+            return Err(Exported(exports));
+        }
+        let base = block.base();
+        // SAFETY: the object is locked and has no exports, so whoever reads `memory` waits and nobody points into it.
+        // Whoever closed it did so without exports and freed its memory under the lock: nobody is about to. Of a
+        // stained object `memory` is reached under the lock alone.
+        let memory = unsafe { &mut *self.memory.get() };
+        if !locked.is_closed() && !self.count.is_stained() {
+            // SAFETY: an open object has its block, which is replaced below.
+            unsafe { ManuallyDrop::drop(&mut memory.block) };
+        }
+        *memory = Memory { base, block: ManuallyDrop::new(block), lie: None };
+        locked.reopen();
         Ok(())
     }
 
     /// Frees the memory of a closed object.
     ///
     /// # Safety
-    /// It is called once, by whoever has found that the object is closed and has no exports.
+    /// It is called once after each closing, by whoever has found that the object is closed and has no exports.
     #[cold]
     unsafe fn free(&self) {
         if !self.count.is_stained() {
             // SAFETY: a closed object begins no operation and gives out no export, and none of either is left:
-            // nobody has a reference to `memory` or a pointer into it, and nobody gets one. `drop` below looks at
-            // CLOSED, so this is the only time that the block is dropped.
+            // nobody has a reference to `memory` or a pointer into it, and nobody gets one before it has a block
+            // again. `drop` below looks at CLOSED, so this is the only time that the block is dropped.
             unsafe { ManuallyDrop::drop(&mut (*self.memory.get()).block) };
         }
     }

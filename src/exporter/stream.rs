@@ -62,7 +62,7 @@ impl Stream {
         self.0.storage.exports()
     }
 
-    /// `BytesIO.closed`.
+    /// `BytesIO.closed`: [`Stream::renew`] opens it again.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.0.storage.is_closed()
@@ -89,6 +89,18 @@ impl Stream {
     /// If exports exist. Nothing is changed.
     pub fn close(&self) -> Result<(), Exported> {
         self.0.storage.close(Closing::Refuse)
+    }
+
+    /// `BytesIO.__init__` with a `bytes`: it holds these bytes from now on and stands at their begin. A closed stream
+    /// is open again.
+    ///
+    /// # Errors
+    /// If exports exist. Nothing is changed.
+    pub fn renew(&self, bytes: Vec<u8>) -> Result<(), Exported> {
+        // SAFETY: `close` above is the only closing of a stream, and it refuses while exports exist.
+        unsafe { self.0.storage.renew(bytes) }?;
+        self.set_cursor(0);
+        Ok(())
     }
 
     /// `getbuffer`: acquires an export of all the bytes, writable.
@@ -157,6 +169,57 @@ mod tests {
         stream.close().unwrap();
         assert_eq!(stream.operate(|op| op.len()), Err(Closed));
         assert_eq!(stream.export().err(), Some(Closed));
+        assert_eq!(stream.exports(), 0);
+    }
+
+    #[test]
+    fn a_closed_stream_is_open_again_when_it_gets_bytes() {
+        let stream = Stream::new(b"abc".to_vec());
+        stream.set_cursor(2);
+        stream.close().unwrap();
+        stream.renew(b"xy".to_vec()).unwrap();
+        assert!(!stream.is_closed());
+        assert_eq!((stream.cursor(), stream.operate(|op| op.equals(b"xy"))), (0, Ok(true)));
+        let export = stream.export().unwrap();
+        let mut bytes = [0; 2];
+        export.read(0, &mut bytes);
+        assert_eq!(&bytes, b"xy");
+        drop(export);
+        stream.close().unwrap();
+        assert_eq!(stream.export().err(), Some(Closed));
+    }
+
+    #[test]
+    fn an_open_stream_is_renewed_unless_it_is_exported() {
+        let stream = Stream::new(b"abc".to_vec());
+        stream.renew(b"defg".to_vec()).unwrap();
+        stream.set_cursor(3);
+        let export = stream.export().unwrap();
+        assert_eq!(stream.renew(b"xy".to_vec()), Err(Exported(1)));
+        assert_eq!((stream.cursor(), stream.operate(|op| op.equals(b"defg"))), (3, Ok(true)));
+        drop(export);
+        stream.renew(Vec::new()).unwrap();
+        assert_eq!(stream.operate(|op| op.len()), Ok(0));
+    }
+
+    #[test]
+    fn racing_threads_renew_close_and_export_one_stream() {
+        let stream = Stream::new(b"abcd".to_vec());
+        std::thread::scope(|scope| {
+            for byte in [b'x', b'y'] {
+                let stream = &stream;
+                scope.spawn(move || {
+                    for _ in 0..if cfg!(miri) { 20 } else { 2_000 } {
+                        let _ = stream.renew(vec![byte; 4]);
+                        if let Ok(export) = stream.export() {
+                            let mut bytes = [0; 4];
+                            export.read(0, &mut bytes);
+                        }
+                        let _ = stream.close();
+                    }
+                });
+            }
+        });
         assert_eq!(stream.exports(), 0);
     }
 

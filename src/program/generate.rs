@@ -136,10 +136,13 @@ pub fn another_arg(choices: &mut impl Choices, before: &[Step], step: &Step, pos
 
 /// How often each operation occurs in one program: running sums of its weights.
 struct Swarm {
-    sums: [u32; 96],
+    sums: [u32; MOST_ROWS],
 }
 
-const _: () = assert!(TABLE.len() <= 96);
+/// Room for all rows of the table.
+const MOST_ROWS: usize = 192;
+
+const _: () = assert!(TABLE.len() <= MOST_ROWS);
 
 impl Swarm {
     fn even() -> Swarm {
@@ -165,7 +168,7 @@ impl Swarm {
     }
 
     fn of(mut weigh: impl FnMut(u32) -> u32) -> Swarm {
-        let mut sums = [0; 96];
+        let mut sums = [0; MOST_ROWS];
         let mut sum = 0;
         for (row, slot) in TABLE.iter().zip(&mut sums) {
             sum += weigh(u32::from(row.weight));
@@ -276,7 +279,10 @@ impl Sketch {
             Op::Pop | Op::Remove => own - 1,
             Op::Extend | Op::InPlaceAdd => own + given,
             Op::Clear => 0,
-            Op::Resize | Op::Init => given,
+            Op::Resize | Op::Init | Op::SetState => given,
+            Op::Write | Op::WriteLines => own.max(given),
+            Op::Truncate => own.min(given),
+            Op::Close => 0,
             _ => own,
         };
         if let Some(Slot { kind: SlotKind::Exporter, index }) = step.receiver
@@ -301,10 +307,17 @@ impl Sketch {
                 let length = match step.op {
                     Op::Add => own + given,
                     Op::Item => part(own, &step.args),
-                    Op::NewByteArray | Op::NewBytes => given,
+                    Op::NewByteArray | Op::NewBytes | Op::NewStream => given,
                     _ => own,
                 };
                 let class = match step.op.row().syntax {
+                    _ if matches!(
+                        step.op,
+                        Op::TakeBytes | Op::GetValue | Op::Read | Op::Read1 | Op::ReadLine
+                    ) =>
+                    {
+                        Some(Class::Bytes)
+                    }
                     Syntax::Call(name) => Class::ALL.into_iter().find(|class| class.name() == name),
                     _ => step.receiver.and_then(|slot| self.class(slot)),
                 };
@@ -316,6 +329,7 @@ impl Sketch {
                     (Some(slot), _) | (None, Some(&Arg::Slot(slot))) if slot.kind == SlotKind::View => {
                         self.views[slot.at()]
                     }
+                    (Some(_), _) => Some(ViewSketch { length: own, itemsize: 1 }),
                     _ => Some(ViewSketch { length: given, itemsize: 1 }),
                 };
                 self.views[dest.at()] = source.map(|mut view| {
@@ -365,21 +379,27 @@ fn new_exporter(choices: &mut impl Choices, sketch: &Sketch) -> Step {
     step
 }
 
+/// How many operations are drawn for a step until one fits what is there.
+const DRAWS: usize = 8;
+
 fn step(choices: &mut impl Choices, swarm: &Swarm, sketch: &Sketch) -> Step {
-    let op = swarm.op(choices);
-    let row = op.row();
-    let receiver = if row.on == On::Nothing {
-        None
-    } else {
+    for _ in 0..DRAWS {
+        let op = swarm.op(choices);
+        let row = op.row();
+        if row.on == On::Nothing {
+            return with_op(choices, op, None, sketch);
+        }
         let kind = *choices.pick(row.on.kinds());
         match sketch.receiver(kind, row, choices) {
-            Some(slot) => Some(slot),
+            Some(slot) => return with_op(choices, op, Some(slot), sketch),
+            // Objects of other classes only: something else is done on them.
+            None if Slot::all(kind).any(|slot| sketch.holds(slot)) => {}
             // Nothing to do it on: make something instead, now and then do it on nothing.
-            None if choices.chance(1, 32) => Some(Slot::new(kind, 0)),
+            None if choices.chance(1, 32) => return with_op(choices, op, Some(Slot::new(kind, 0)), sketch),
             None => return maker(choices, kind, sketch),
         }
-    };
-    with_op(choices, op, receiver, sketch)
+    }
+    new_exporter(choices, sketch)
 }
 
 /// A step that fills a slot of this kind.
@@ -442,6 +462,9 @@ fn likely_argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option
         },
         Role::Item => item(choices, sketch, receiver, length),
         Role::Buffer => buffer(choices, sketch),
+        Role::Source if receiver.and_then(|slot| sketch.class(slot)) == Some(Class::BytesIO) => {
+            lines_or_buffer(choices, sketch)
+        }
         Role::Source => match choices.below(8) {
             0..=2 => Arg::Int(size(choices, length)),
             3 => list(choices),
@@ -454,11 +477,6 @@ fn likely_argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option
                 buffer(choices, sketch)
             }
         }
-        Role::Writable => match choices.below(8) {
-            0..=3 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
-            4..=6 => filled_or_bytes(choices, sketch, SlotKind::View),
-            _ => filled_or_bytes(choices, sketch, SlotKind::Export),
-        },
         Role::Buffers => {
             let count = choices.below(4);
             Arg::List((0..count).map(|_| buffer(choices, sketch)).collect())
@@ -489,6 +507,30 @@ fn likely_argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option
             14 => filled_or_bytes(choices, sketch, SlotKind::Export),
             _ => literal(choices),
         },
+        Role::Lines => lines_or_buffer(choices, sketch),
+        Role::Limit => match choices.below(8) {
+            0 => Arg::None,
+            1 => Arg::int(-1),
+            _ => Arg::Int(size(choices, length)),
+        },
+        Role::Whence => match choices.below(24) {
+            0 => Arg::int(3),
+            1 => Arg::int(-1),
+            2 => Arg::Int(extreme(choices)),
+            other => Arg::int(i64::from(other % 3)),
+        },
+        Role::Writable => match choices.below(16) {
+            0 => literal(choices),
+            1..=7 => filled_or_bytes(choices, sketch, SlotKind::View),
+            8 => filled_or_bytes(choices, sketch, SlotKind::Export),
+            _ => filled_or_bytes(choices, sketch, SlotKind::Exporter),
+        },
+        Role::State => {
+            let mut items = vec![lines_or_buffer(choices, sketch), Arg::Int(index(choices, length))];
+            items.push(if choices.chance(1, 16) { byte(choices) } else { Arg::None });
+            items.truncate(if choices.chance(1, 16) { 2 } else { 3 });
+            Arg::Tuple(items.into())
+        }
     }
 }
 
@@ -628,6 +670,19 @@ fn literal(choices: &mut impl Choices) -> Arg {
             )
             .collect(),
     )
+}
+
+/// A few short lines, the last without an end, or another buffer.
+fn lines_or_buffer(choices: &mut impl Choices, sketch: &Sketch) -> Arg {
+    match choices.below(16) {
+        0 => Arg::None,
+        1..=9 => {
+            let count = choices.below(12);
+            let byte = |_| if choices.chance(1, 3) { b'\n' } else { b'a' + choices.below(4) as u8 };
+            Arg::Bytes((0..count).map(byte).collect())
+        }
+        _ => buffer(choices, sketch),
+    }
 }
 
 fn filled_or_bytes(choices: &mut impl Choices, sketch: &Sketch, kind: SlotKind) -> Arg {

@@ -187,6 +187,14 @@ pub enum Role {
     StructFormat,
     /// `"little"` or `"big"`.
     ByteOrder,
+    /// What a file holds or is given: bytes of a few lines, or another buffer.
+    Lines,
+    /// How much is read at most: a size; what is below zero, and `None`, is no limit.
+    Limit,
+    /// From where a seek counts: 0, 1 or 2.
+    Whence,
+    /// What `__setstate__` takes: a tuple of contents, place and `None`.
+    State,
 }
 
 /// The regular expressions of programs.
@@ -271,6 +279,7 @@ operations! {
     // Exporters: made, and made again.
     NewByteArray: Call("bytearray"), Nothing, 0 of [Source], Into(Exporter), 30;
     NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
+    NewStream: Call("io.BytesIO"), Nothing, 0 of [Lines], Into(Exporter), 14;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray, 1 of [Byte], Value, 16;
@@ -295,6 +304,30 @@ operations! {
     Replace: Method("replace"), Exporter of Bytes | ByteArray, 2 of [Buffer Buffer Times], Maybe(Exporter), 5;
     Translate: Method("translate"), Exporter of Bytes | ByteArray, 1 of [Table], Maybe(Exporter), 3;
     Strip: Method("strip"), Exporter of Bytes | ByteArray, 0 of [Separator], Maybe(Exporter), 4;
+    // Files in memory.
+    Close: Method("close"), Exporter of BytesIO, 0 of [], Value, 6;
+    Closed: Attribute("closed"), Exporter of BytesIO, 0 of [], Value, 2;
+    Read: Method("read"), Exporter of BytesIO, 0 of [Limit], Maybe(Exporter), 6;
+    ReadLine: Method("readline"), Exporter of BytesIO, 0 of [Limit], Maybe(Exporter), 4;
+    Write: Method("write"), Exporter of BytesIO, 1 of [Lines], Value, 14;
+    Seek: Method("seek"), Exporter of BytesIO, 1 of [Index Whence], Value, 10;
+    Tell: Method("tell"), Exporter of BytesIO, 0 of [], Value, 2;
+    GetBuffer: Method("getbuffer"), Exporter of BytesIO, 0 of [], Into(View), 30;
+    GetValue: Method("getvalue"), Exporter of BytesIO, 0 of [], Maybe(Exporter), 6;
+    Read1: Method("read1"), Exporter of BytesIO, 0 of [Limit], Maybe(Exporter), 2;
+    ReadLines: Method("readlines"), Exporter of BytesIO, 0 of [Limit], Value, 3;
+    ReadInto: Method("readinto"), Exporter of BytesIO, 1 of [Writable], Value, 8;
+    Truncate: Method("truncate"), Exporter of BytesIO, 0 of [Size], Value, 8;
+    WriteLines: Method("writelines"), Exporter of BytesIO, 1 of [Parts], Value, 5;
+    Readable: Method("readable"), Exporter of BytesIO, 0 of [], Value, 1;
+    Writable: Method("writable"), Exporter of BytesIO, 0 of [], Value, 1;
+    Seekable: Method("seekable"), Exporter of BytesIO, 0 of [], Value, 1;
+    IsATty: Method("isatty"), Exporter of BytesIO, 0 of [], Value, 1;
+    Flush: Method("flush"), Exporter of BytesIO, 0 of [], Value, 1;
+    FileNo: Method("fileno"), Exporter of BytesIO, 0 of [], Value, 1;
+    Detach: Method("detach"), Exporter of BytesIO, 0 of [], Value, 1;
+    GetState: Method("__getstate__"), Exporter of BytesIO, 0 of [], Value, 2;
+    SetState: Method("__setstate__"), Exporter of BytesIO, 1 of [State], Value, 4;
     // Exporters and views alike.
     Count: Method("count"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
     IndexOf: Method("index"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 4;
@@ -313,7 +346,7 @@ operations! {
     // Views.
     NewView: Call("memoryview"), Nothing, 1 of [Exporter], Into(View), 45;
     Release: Method("release"), View, 0 of [], Value, 24;
-    With: With, View, 0 of [], Value, 6;
+    With: With, Memory of BytesIO, 0 of [], Value, 6;
     Cast: Method("cast"), View, 1 of [Format Shape], Into(View), 16;
     ToReadOnly: Method("toreadonly"), View, 0 of [], Into(View), 5;
     ToBytes: Method("tobytes"), View, 0 of [], Value, 6;
@@ -333,6 +366,7 @@ operations! {
     // Exports held by a consumer in C.
     Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 12;
     ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
+    Raw: Method("raw"), Export, 0 of [], Into(View), 6;
     // Calls into C that hold a buffer while they work.
     Crc32: Call("zlib.crc32"), Nothing, 1 of [Buffer Size], Value, 3;
     Hexlify: Call("binascii.hexlify"), Nothing, 1 of [Buffer Separator Times], Value, 3;

@@ -324,18 +324,18 @@ mod tests {
 
     fn usual(role: Role) -> Arg {
         match role {
-            Role::Index | Role::Size | Role::Times => Arg::int(2),
+            Role::Index | Role::Size | Role::Times | Role::Limit | Role::Whence => Arg::int(2),
             Role::Byte | Role::Item | Role::Needle => Arg::int(97),
             Role::Key => Arg::slice(Some(Int::Small(1)), None, None),
-            Role::Buffer | Role::Source | Role::Table => Arg::bytes(b"abc"),
-            Role::Other | Role::Exporter => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
+            Role::Buffer | Role::Source | Role::Table | Role::Lines => Arg::bytes(b"abc"),
+            Role::Other | Role::Exporter | Role::Writable => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
             Role::Parts => Arg::List([Arg::bytes(b"a"), Arg::bytes(b"b")].into()),
             Role::Format | Role::Separator => Arg::Str("B".into()),
-            Role::Writable => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
             Role::Buffers => Arg::List([Arg::bytes(b"a")].into()),
             Role::Pattern => Arg::bytes(b"a"),
             Role::StructFormat => Arg::Str("B".into()),
             Role::ByteOrder => Arg::Str("big".into()),
+            Role::State => Arg::Tuple([Arg::bytes(b"abc"), Arg::int(1), Arg::None].into()),
             Role::Shape => Arg::List([Arg::int(2), Arg::int(3)].into()),
         }
     }
@@ -443,6 +443,11 @@ mod tests {
             "del v1[0]",
             "del v1[1:]",
             "with v1: pass",
+            "with b1: pass",
+            "b0 = io.BytesIO(b\"a\\x0a\")",
+            "v0 = b0.getbuffer()",
+            "b0.__setstate__((b\"a\", 1, None))",
+            "v0 = x0.raw()",
             "del x0",
         ];
         for line in lines {
@@ -485,6 +490,7 @@ mod tests {
             Value::Tuple(vec![Value::Bytes(b"ok # ok".as_slice().into())]),
             Value::List(vec![text.clone(), Value::View(b"\n".as_slice().into())]),
             Value::HashOf(b"#".as_slice().into()),
+            Value::HashOfSlot(Slot::new(SlotKind::Exporter, 0)),
             Value::Object(Some(Slot::new(SlotKind::Exporter, 0))),
             Value::Object(None),
             Value::Foreign("okay".into()),

@@ -63,6 +63,13 @@ impl Version {
     /// The version that is meant where no interpreter is there to say.
     pub const NEWEST: Version = Version { major: 3, minor: 15, micro: 0 };
 
+    /// Whether a change is in that came with these versions, a minor and a micro each, and that minor versions later
+    /// than all of them have from the start.
+    pub fn has(self, came_with: &[(u8, u8)]) -> bool {
+        came_with.iter().any(|&(minor, micro)| self.minor == minor && self.micro >= micro)
+            || came_with.iter().all(|&(minor, _)| self.minor > minor)
+    }
+
     /// Whether this is Python 3.`minor` or later.
     pub const fn since(self, minor: u8) -> bool {
         self.major > 3 || (self.major == 3 && self.minor >= minor)
@@ -187,6 +194,9 @@ pub trait Heap {
     fn is_closed(&self, exporter: Slot) -> bool;
     /// Closes a map or a stream; to close a closed one does nothing.
     fn close(&mut self, exporter: Slot) -> Result<(), Exported>;
+    /// Gives a stream these bytes in place of what it has, and moves it to their begin; one that was closed is open
+    /// again.
+    fn renew(&mut self, stream: Slot, bytes: Vec<u8>) -> Result<(), Exported>;
     /// Where a map or a stream stands, in bytes from its begin; it may be beyond the end of a stream.
     fn cursor(&self, exporter: Slot) -> usize;
     /// Moves a map or a stream there.
@@ -218,13 +228,15 @@ pub trait Heap {
     /// Releases it; again is harmless.
     fn release_export(&mut self, export: Slot);
 
-    /// Makes an iterator.
+    /// Makes an iterator. A stream is its own; its slot may then be given for that of an exporter.
     fn iterate(&mut self, dest: Slot, source: Slot);
     /// Makes an iterator over the items of a C-contiguous block, which it holds until it finds the end or goes.
     fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released>;
     /// Whether an iterator is one of these: its items come in tuples.
     fn unpacks(&self, iterator: Slot) -> bool;
-    /// The next item of an iterator and its format, or `None` at the end, for ever.
+    /// Whether a filled slot of iterators holds a stream.
+    fn is_stream(&self, iterator: Slot) -> bool;
+    /// The next item of an iterator that is no stream, and its format, or `None` at the end, for ever.
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass>;
 
     /// Acquires an export of the object in a slot for the length of an operation.

@@ -1,7 +1,7 @@
 //! What each operation means: the specification, in terms of a [`Heap`].
 //!
 //! The source of each is the function of the same name in CPython's `Objects/bytearrayobject.c`,
-//! `bytesobject.c`, `bytes_methods.c` and `memoryobject.c`, of which the order of checks is kept:
+//! `bytesobject.c`, `bytes_methods.c`, `memoryobject.c` and `picklebufobject.c`, of which the order of checks is kept:
 //! it decides which of two errors is raised. Where versions differ, the version is asked.
 
 mod arrays;
@@ -70,20 +70,23 @@ pub fn run_filled<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
 
 fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
+        Op::With if lacks(heap, step) => {
+            Err(if heap.version().since(11) { ErrorClass::TypeError } else { ErrorClass::AttributeError }
+                .into())
+        }
+        // That of `object`.
+        Op::GetState if lacks(heap, step) && heap.version().since(11) => Ok(Value::None),
         // No attribute of this name.
-        op if step.receiver.is_some_and(|slot| {
-            slot.kind == SlotKind::Exporter
-                && matches!(op.row().syntax, Syntax::Method(_) | Syntax::Attribute(_))
-                && !op.row().classes.contain(heap.flavour(slot).class())
-        }) =>
-        {
+        op if matches!(op.row().syntax, Syntax::Method(_) | Syntax::Attribute(_)) && lacks(heap, step) => {
             Err(ErrorClass::AttributeError.into())
         }
         Op::Drop => {
             heap.empty(receiver(step));
             Ok(Value::None)
         }
-        Op::NewByteArray | Op::NewBytes | Op::Init | Op::NewView | Op::Acquire => make::run(heap, step),
+        Op::NewByteArray | Op::NewBytes | Op::NewStream | Op::Init | Op::NewView | Op::Acquire => {
+            make::run(heap, step)
+        }
         Op::ReleaseExport => {
             heap.release_export(receiver(step));
             Ok(Value::None)
@@ -99,6 +102,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::Written
         | Op::Received
         | Op::ReadFromFile => consumers::run(heap, step),
+        Op::Raw => views::raw(heap, step),
+        Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
             Some((format, bytes)) => {
                 let item = super::item::unpack(format, &bytes);
@@ -115,6 +120,13 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Flavour::Stream => streams::run(heap, step),
         },
     }
+}
+
+/// Whether the receiver is an exporter whose class has no such operation.
+fn lacks<H: Heap>(heap: &H, step: &Step) -> bool {
+    step.receiver.is_some_and(|slot| {
+        slot.kind == SlotKind::Exporter && !step.op.row().classes.contain(heap.flavour(slot).class())
+    })
 }
 
 /// The receiver of an operation that has one.
@@ -196,6 +208,27 @@ fn with_bytes<H: Heap, R>(heap: &mut H, arg: &Arg, f: impl FnOnce(&mut H, &[u8])
     with_buffer(heap, arg, Request::Simple, |heap, _, bytes| f(heap, bytes))?
 }
 
+/// `w*` of `PyArg_Parse`: one block that can be written; whatever is wrong with it is a `TypeError`.
+fn with_writable<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    f: impl FnOnce(&mut H, &H::Hold, &Layout) -> Result,
+) -> Result {
+    let Arg::Slot(slot) = arg else { return Err(ErrorClass::TypeError.into()) };
+    if !is_exporter(heap, arg) {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let hold = heap.hold(*slot).map_err(|Released| ErrorClass::TypeError)?;
+    let layout = heap.held_layout(&hold).clone();
+    let result = if layout.readonly || !layout.is_c_contiguous() {
+        Err(ErrorClass::TypeError.into())
+    } else {
+        f(heap, &hold, &layout)
+    };
+    heap.unhold(hold, result.is_err());
+    result
+}
+
 /// The contents of an argument at this moment, as one block of bytes.
 fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Buffer> {
     with_bytes(heap, arg, |_, bytes| Ok(Buffer::from_slice(bytes)))
@@ -233,6 +266,24 @@ fn source<'a, H: Heap>(heap: &H, arg: &'a Arg) -> Result<Source<'a>> {
     }
 }
 
+/// Runs `f` on the items of an iterable argument until one fails. Of a stream, those after it are left to read.
+fn each_item<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    mut f: impl FnMut(&mut H, &Value) -> Result<()>,
+) -> Result<()> {
+    if let Arg::Slot(slot) = arg
+        && slot.kind == SlotKind::Exporter
+        && heap.flavour(*slot) == Flavour::Stream
+    {
+        while let Some(line) = streams::next_line(heap, *slot)? {
+            f(heap, &Value::Bytes(line.as_slice().into()))?;
+        }
+        return Ok(());
+    }
+    items(heap, arg)?.iter().try_for_each(|item| f(heap, item))
+}
+
 /// The items of an iterable argument, as `list(arg)` has them, or `TypeError`.
 fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
     match arg {
@@ -240,6 +291,7 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
         Arg::Str(text) => Ok(text.chars().map(|letter| Value::Str(letter.to_string().into())).collect()),
         Arg::Bytes(bytes) => Ok(ints(bytes)),
         Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter if heap.flavour(*slot) == Flavour::Stream => streams::lines(heap, *slot),
             SlotKind::Exporter => Ok(ints(&heap.operate(*slot, |memory| memory.contents()))),
             SlotKind::View => views::items(heap, *slot),
             SlotKind::Export | SlotKind::Iterator => Err(ErrorClass::TypeError.into()),
@@ -269,7 +321,12 @@ fn literal(arg: &Arg) -> Value {
 
 /// The bytes of an iterable of ints in `range(0, 256)`.
 fn byte_items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
-    items(heap, arg)?.iter().map(byte_item).collect()
+    let mut bytes = Vec::new();
+    each_item(heap, arg, |_, item| {
+        bytes.push(byte_item(item)?);
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 fn byte_item(item: &Value) -> Result<u8> {
@@ -323,7 +380,9 @@ fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
         }
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) != Flavour::Stream => {
+            heap.operate(*slot, |memory| memory.length())
+        }
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
         _ => return Err(ErrorClass::TypeError.into()),
     };

@@ -328,9 +328,19 @@ impl Model {
         }
     }
 
+    /// The exporter in a slot, or the stream in a slot of iterators.
+    fn exporter_id(&self, slot: Slot) -> Id {
+        let id = match slot.kind {
+            SlotKind::Iterator => self.iterators[slot.at()].as_ref().and_then(|iteration| iteration.target),
+            _ => self.exporters[slot.at()],
+        };
+        id.expect("only filled slots are asked")
+    }
+
     fn exporter_mut(&mut self, exporter: Slot) -> &mut Kind {
-        self.touched.0.exporters |= 1 << exporter.at();
-        let id = self.exporters[exporter.at()].expect("only filled slots are asked");
+        self.touched.0.exporters |=
+            if exporter.kind == SlotKind::Exporter { 1 << exporter.at() } else { u32::MAX };
+        let id = self.exporter_id(exporter);
         self.kind_mut(id)
     }
 
@@ -499,8 +509,8 @@ impl Heap for Model {
     }
 
     fn flavour(&self, exporter: Slot) -> Flavour {
-        match self.shown(exporter) {
-            Shown::Exporter { flavour, .. } | Shown::Closed(flavour) => flavour,
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { flavour, .. } => *flavour,
             other => unreachable!("{exporter} holds {other:?}"),
         }
     }
@@ -514,7 +524,7 @@ impl Heap for Model {
     }
 
     fn is_closed(&self, exporter: Slot) -> bool {
-        matches!(self.shown(exporter), Shown::Closed(_))
+        matches!(self.kind(self.exporter_id(exporter)), Kind::Exporter { closed: true, .. })
     }
 
     fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
@@ -530,9 +540,20 @@ impl Heap for Model {
         }
     }
 
+    fn renew(&mut self, stream: Slot, new: Vec<u8>) -> Result<(), Exported> {
+        match self.exporter_mut(stream) {
+            Kind::Exporter { exports: 0, closed, bytes, cursor, .. } => {
+                (*closed, *bytes, *cursor) = (false, new, 0);
+                Ok(())
+            }
+            Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
+            other => unreachable!("{stream} holds {other:?}"),
+        }
+    }
+
     fn cursor(&self, exporter: Slot) -> usize {
-        match self.shown(exporter) {
-            Shown::Exporter { cursor, .. } => cursor,
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { cursor, closed: false, .. } => *cursor,
             other => unreachable!("{exporter} holds {other:?}"),
         }
     }
@@ -695,6 +716,11 @@ impl Heap for Model {
 
     fn unpacks(&self, iterator: Slot) -> bool {
         self.iterators[iterator.at()].as_ref().is_some_and(|iteration| iteration.unpack.is_some())
+    }
+
+    fn is_stream(&self, iterator: Slot) -> bool {
+        let target = self.iterators[iterator.at()].as_ref().and_then(|iteration| iteration.target);
+        target.is_some_and(|id| matches!(self.kind(id), Kind::Exporter { flavour: Flavour::Stream, .. }))
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {

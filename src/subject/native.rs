@@ -61,8 +61,21 @@ impl Native {
         }
     }
 
+    /// The exporter in a slot, or the stream in a slot of iterators.
     fn exporter(&self, slot: Slot) -> &Provider {
-        self.exporters[slot.at()].as_ref().expect("only filled slots are asked")
+        let exporter = match slot.kind {
+            SlotKind::Iterator => self.iterated(slot),
+            _ => self.exporters[slot.at()].as_ref(),
+        };
+        exporter.expect("only filled slots are asked")
+    }
+
+    /// The exporter that an iterator is over, if it is over one.
+    fn iterated(&self, slot: Slot) -> Option<&Provider> {
+        match self.iterators[slot.at()].as_ref()?.target.as_ref()? {
+            Target::Exporter(exporter) => Some(exporter),
+            Target::Unpack(..) | Target::View(..) => None,
+        }
     }
 
     fn viewed(&self, slot: Slot) -> &View {
@@ -320,6 +333,13 @@ impl Heap for Native {
         }
     }
 
+    fn renew(&mut self, stream: Slot, bytes: Vec<u8>) -> Result<(), Exported> {
+        match self.exporter(stream) {
+            Provider::Stream(stream) => stream.renew(bytes),
+            other => unreachable!("{} is no stream", other.name()),
+        }
+    }
+
     fn cursor(&self, exporter: Slot) -> usize {
         cursor(self.exporter(exporter))
     }
@@ -430,6 +450,10 @@ impl Heap for Native {
 
     fn unpacks(&self, iterator: Slot) -> bool {
         self.iterators[iterator.at()].as_ref().is_some_and(|iteration| iteration.unpacks)
+    }
+
+    fn is_stream(&self, iterator: Slot) -> bool {
+        matches!(self.iterated(iterator), Some(Provider::Stream(_)))
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {

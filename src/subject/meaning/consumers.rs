@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::super::heap::{Buffer, Heap};
 use super::super::{index, item};
-use super::{Result, bytes_of, hex_digits, with_bytes};
-use crate::exporter::{ByteOrder, Code, Format, Layout};
+use super::{Result, bytes_of, hex_digits, with_bytes, with_writable};
+use crate::exporter::{ByteOrder, Code, Format};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Step};
 
@@ -47,27 +47,6 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::IterUnpack => iter_unpack(heap, step),
         _ => unreachable!("{:?} consumes no buffer", step.op),
     }
-}
-
-/// `w*` of `PyArg_Parse`: one block that can be written; whatever is wrong with it is a `TypeError`.
-fn with_writable<H: Heap>(
-    heap: &mut H,
-    arg: &Arg,
-    f: impl FnOnce(&mut H, &H::Hold, &Layout) -> Result,
-) -> Result {
-    let Arg::Slot(slot) = arg else { return Err(ErrorClass::TypeError.into()) };
-    if !super::is_exporter(heap, arg) {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let hold = heap.hold(*slot).map_err(|_| ErrorClass::TypeError)?;
-    let layout = heap.held_layout(&hold).clone();
-    let result = if layout.readonly || !layout.is_c_contiguous() {
-        Err(ErrorClass::TypeError.into())
-    } else {
-        f(heap, &hold, &layout)
-    };
-    heap.unhold(hold, result.is_err());
-    result
 }
 
 /// `int.from_bytes`: the name of the order is looked at first.

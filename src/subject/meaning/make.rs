@@ -1,4 +1,4 @@
-//! Construction: `bytearray()`, `bytes()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
+//! Construction: `bytearray()`, `bytes()`, `BytesIO()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
 
 use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
@@ -16,6 +16,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 // `object.__init__`, which accepts anything after another `__new__`.
                 Flavour::Bytes => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
+                Flavour::Stream => super::streams::init(heap, step),
                 other => unreachable!("no operation makes {} yet", other.class().name()),
             }
         }
@@ -30,6 +31,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let bytes = bytes_of(heap, &step.args[0])?;
             super::exporter(heap, step, Flavour::Bytes, bytes)
         }
+        Op::NewStream => super::streams::make(heap, step),
         Op::NewView | Op::Acquire => {
             let source = source(heap, &step.args[0])?;
             let dest = super::dest(step);
@@ -97,11 +99,10 @@ fn ints_up_to_the_error(items: &[Arg]) -> bool {
 
 /// Appends the items of an iterable one by one: those before an error stay.
 fn fill<H: Heap>(heap: &mut H, exporter: Slot, arg: &Arg) -> Result<()> {
-    for item in super::items(heap, arg)? {
-        let byte = byte_item(&item)?;
-        heap.operate(exporter, |memory| -> Result<()> { Ok(memory.splice(memory.length(), 0, &[byte])?) })?;
-    }
-    Ok(())
+    super::each_item(heap, arg, |heap, item| {
+        let byte = byte_item(item)?;
+        heap.operate(exporter, |memory| Ok(memory.splice(memory.length(), 0, &[byte])?))
+    })
 }
 
 /// The contents of `bytearray(arg)`.

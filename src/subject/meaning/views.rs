@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::super::heap::{Buffer, Heap, Owner};
+use super::super::heap::{Buffer, Flavour, Heap, Owner, Source};
 use super::super::{index, item};
 use super::{Request, Result, exact_bytes, hex, receiver, with_buffer};
 use crate::exporter::{Format, Layout, MAX_NDIM};
@@ -76,6 +76,23 @@ fn attribute<H: Heap>(heap: &H, op: Op, view: Slot) -> Result {
 fn derive<H: Heap>(heap: &mut H, step: &Step, layout: Layout) -> Result {
     let dest = super::dest(step);
     heap.derive(dest, receiver(step), layout)?;
+    Ok(Value::Stored)
+}
+
+/// `picklebuf_raw`: a view of all the bytes, if they are side by side in one order or the other, as none are.
+pub(super) fn raw<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let export = receiver(step);
+    let hold = heap.hold(export)?;
+    let layout = heap.held_layout(&hold).clone();
+    let contiguous = layout.nbytes() == 0 || layout.is_c_contiguous() || layout.is_f_contiguous();
+    heap.unhold(hold, !contiguous);
+    if !contiguous {
+        return Err(ErrorClass::BufferError.into());
+    }
+    let dest = super::dest(step);
+    let length = layout.nbytes() as isize;
+    heap.view(dest, Source::Slot(export))?;
+    heap.derive(dest, dest, layout.recast(Format::BYTES, &[length]))?;
     Ok(Value::Stored)
 }
 
@@ -425,6 +442,7 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
         Arg::List(items) | Arg::Tuple(items) => !items.is_empty(),
         Arg::Slice(_) => true,
         Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter if heap.flavour(*slot) == Flavour::Stream => true,
             SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()) != 0,
             SlotKind::View => match length(heap, *slot) {
                 Ok(length) => length != 0,

@@ -46,6 +46,7 @@ error_classes!(
     StopIteration,
     SystemError,
     TypeError,
+    UnicodeDecodeError,
     UnicodeEncodeError,
     ValueError,
 );
@@ -82,6 +83,8 @@ pub enum Value {
     Bytes(Seen),
     /// A `bytearray`, dropped at once.
     ByteArray(Seen),
+    /// An `array.array` of this type code with these contents, dropped at once.
+    Array(char, Seen),
     /// A `memoryview` with these contents, dropped at once.
     View(Seen),
     /// A `list`.
@@ -95,6 +98,13 @@ pub enum Value {
     Object(Option<Slot>),
     /// Anything else, by the name of its type: no operation returns such a thing.
     Foreign(Box<str>),
+}
+
+impl Value {
+    /// A `str` that has half of a surrogate pair, which no string of Rust has.
+    pub fn lone_surrogates() -> Value {
+        Value::Foreign("str with lone surrogates".into())
+    }
 }
 
 /// What one step saw.
@@ -186,6 +196,11 @@ impl fmt::Display for Value {
             Value::Bytes(bytes) => write_bytes(f, bytes),
             Value::ByteArray(bytes) => {
                 f.write_str("bytearray(")?;
+                write_bytes(f, bytes)?;
+                f.write_str(")")
+            }
+            Value::Array(code, bytes) => {
+                write!(f, "array.array(\"{code}\", ")?;
                 write_bytes(f, bytes)?;
                 f.write_str(")")
             }

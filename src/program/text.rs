@@ -327,10 +327,11 @@ mod tests {
             Role::Index | Role::Size | Role::Times => Arg::int(2),
             Role::Byte | Role::Item | Role::Needle => Arg::int(97),
             Role::Key => Arg::slice(Some(Int::Small(1)), None, None),
-            Role::Buffer | Role::Source | Role::Table => Arg::bytes(b"abc"),
+            Role::Buffer | Role::Source | Role::ArraySource | Role::Table => Arg::bytes(b"abc"),
             Role::Other | Role::Exporter => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
             Role::Parts => Arg::List([Arg::bytes(b"a"), Arg::bytes(b"b")].into()),
-            Role::Format | Role::Separator => Arg::Str("B".into()),
+            Role::Format | Role::Separator | Role::TypeCode | Role::Text => Arg::Str("B".into()),
+            Role::Items => Arg::List([Arg::int(97)].into()),
             Role::Shape => Arg::List([Arg::int(2), Arg::int(3)].into()),
         }
     }
@@ -405,6 +406,9 @@ mod tests {
         let lines = [
             "b0 = bytearray(16)",
             "b0 = bytearray()",
+            "b0 = array.array(\"H\", [1, 2])",
+            "b1 = b0.__copy__()",
+            "b0.typecode",
             "v0 = memoryview(b0)",
             "x0 = PickleBuffer(b0)",
             "i0 = iter(b0)",

@@ -1,7 +1,7 @@
 //! What each operation means: the specification, in terms of a [`Heap`].
 //!
 //! The source of each is the function of the same name in CPython's `Objects/bytearrayobject.c`,
-//! `bytesobject.c`, `bytes_methods.c` and `memoryobject.c`, of which the order of checks is kept:
+//! `bytesobject.c`, `bytes_methods.c` and `memoryobject.c` and in `Modules/arraymodule.c`, of which the order of checks is kept:
 //! it decides which of two errors is raised. Where versions differ, the version is asked.
 
 mod arrays;
@@ -77,13 +77,15 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             heap.empty(receiver(step));
             Ok(Value::None)
         }
-        Op::NewByteArray | Op::NewBytes | Op::Init | Op::NewView | Op::Acquire => make::run(heap, step),
+        Op::NewByteArray | Op::NewBytes | Op::NewArray | Op::Init | Op::NewView | Op::Acquire => {
+            make::run(heap, step)
+        }
         Op::ReleaseExport => {
             heap.release_export(receiver(step));
             Ok(Value::None)
         }
         Op::Next => match heap.advance(receiver(step))? {
-            Some((format, bytes)) => Ok(super::item::unpack(format, &bytes)),
+            Some((form, bytes)) => Ok(super::item::value(heap.version(), form, &bytes)?),
             None => Err(ErrorClass::StopIteration.into()),
         },
         Op::Equal | Op::Less => compare::run(heap, step),
@@ -200,6 +202,7 @@ fn loose(flavour: Flavour, bytes: &[u8]) -> Value {
     match flavour {
         Flavour::Bytes => Value::Bytes(bytes.into()),
         Flavour::ByteArray => Value::ByteArray(bytes.into()),
+        Flavour::Array(code) => Value::Array(code.letter(), bytes.into()),
         other => Value::Foreign(other.class().name().into()),
     }
 }
@@ -213,6 +216,17 @@ fn source<'a, H: Heap>(heap: &H, arg: &'a Arg) -> Result<Source<'a>> {
     }
 }
 
+/// The contents of an exporter.
+fn contents<H: Heap>(heap: &mut H, exporter: Slot) -> Buffer {
+    heap.operate(exporter, |memory| memory.contents())
+}
+
+/// The length of an exporter in items.
+fn length<H: Heap>(heap: &mut H, exporter: Slot) -> usize {
+    let size = heap.flavour(exporter).itemsize();
+    heap.operate(exporter, |memory| memory.length()) / size
+}
+
 /// The items of an iterable argument, as `list(arg)` has them, or `TypeError`.
 fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
     match arg {
@@ -220,7 +234,10 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
         Arg::Str(text) => Ok(text.chars().map(|letter| Value::Str(letter.to_string().into())).collect()),
         Arg::Bytes(bytes) => Ok(ints(bytes)),
         Arg::Slot(slot) => match slot.kind {
-            SlotKind::Exporter => Ok(ints(&heap.operate(*slot, |memory| memory.contents()))),
+            SlotKind::Exporter => match heap.flavour(*slot) {
+                Flavour::Array(code) => arrays::items(heap, *slot, code),
+                _ => Ok(ints(&contents(heap, *slot))),
+            },
             SlotKind::View => views::items(heap, *slot),
             SlotKind::Export | SlotKind::Iterator => Err(ErrorClass::TypeError.into()),
         },
@@ -293,7 +310,7 @@ fn byte_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<char> {
     let length = match arg {
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => length(heap, *slot),
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
         _ => return Err(ErrorClass::TypeError.into()),
     };
@@ -309,7 +326,7 @@ fn exact_bytes<H: Heap>(heap: &mut H, arg: &Arg) -> Option<Buffer> {
     match arg {
         Arg::Bytes(bytes) => Some(Buffer::from_slice(bytes)),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::Bytes => {
-            Some(heap.operate(*slot, |memory| memory.contents()))
+            Some(contents(heap, *slot))
         }
         _ => None,
     }

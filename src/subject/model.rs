@@ -4,10 +4,11 @@
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
 use super::heap::{
-    Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
+    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    unhashable_view,
 };
 use super::{Shown, meaning, occupied};
-use crate::exporter::{Exported, Format, Layout, Released};
+use crate::exporter::{Exported, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
@@ -565,21 +566,20 @@ impl Heap for Model {
         self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0, length });
     }
 
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass> {
         let Iteration { target, next, length } =
             self.iterators[iterator.at()].clone().expect("only filled slots are asked");
         let Some(target) = target else { return Ok(None) };
         let item = match self.kind(target) {
             Kind::Exporter { flavour, bytes, .. } => {
-                let format = flavour.layout(0).format;
-                let item = bytes.chunks_exact(format.itemsize()).nth(next);
-                item.map(|item| (format, Seen::from_slice(item)))
+                let item = bytes.chunks_exact(flavour.itemsize()).nth(next);
+                item.map(|item| (flavour.form(), Seen::from_slice(item)))
             }
             Kind::View { layout, released, .. } => {
                 let shown = if *released { Err(Released) } else { Ok(layout) };
                 next_offset(self.version, length, next, shown)?.map(|offset| {
                     let bytes = &self.bytes_of(target)[offset as usize..][..layout.itemsize()];
-                    (layout.format, Seen::from_slice(bytes))
+                    (Form::View(layout.format), Seen::from_slice(bytes))
                 })
             }
             other => unreachable!("nothing iterates over {other:?}"),

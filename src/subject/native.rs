@@ -1,11 +1,12 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
 use super::heap::{
-    Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
+    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    unhashable_view,
 };
 use super::{Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, meaning, occupied};
 use crate::exporter::{
-    Array, Block, ByteArray, Bytes, Closing, Export, Exported, Format, Items, Layout, Map, Mmap, NotExported,
+    Array, Block, ByteArray, Bytes, Closing, Export, Exported, Items, Layout, Map, Mmap, NotExported,
     Operation, Provider, Released, Stream, View,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
@@ -411,17 +412,17 @@ impl Heap for Native {
         self.iterators[dest.at()] = Some(Iteration { target: Some(target), next: 0 });
     }
 
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass> {
         let iteration = self.iterators[iterator.at()].as_mut().expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
         let item = match target {
             Target::Exporter(exporter) => {
-                let format = flavour(exporter).layout(0).format;
-                let size = format.itemsize();
+                let form = flavour(exporter).form();
+                let size = flavour(exporter).itemsize();
                 let place = iteration.next * size;
                 operate(exporter, |memory| {
                     let fits = place + size <= memory.length();
-                    fits.then(|| (format, (place..place + size).map(|place| memory.get(place)).collect()))
+                    fits.then(|| (form, (place..place + size).map(|place| memory.get(place)).collect()))
                 })
             }
             Target::View(view, length) => {
@@ -430,7 +431,7 @@ impl Heap for Native {
                         let layout = view.layout().map_err(|Released| ErrorClass::ValueError)?;
                         let mut bytes = Seen::from_elem(0, layout.itemsize());
                         view.read(offset, &mut bytes).map_err(|Released| ErrorClass::ValueError)?;
-                        Some((layout.format, bytes))
+                        Some((Form::View(layout.format), bytes))
                     }
                     None => None,
                 }

@@ -1,4 +1,4 @@
-//! Construction: `bytearray()`, `bytes()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
+//! Construction: `bytearray()`, `bytes()`, `array()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
 
 use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
@@ -14,7 +14,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let exporter = receiver(step);
             match heap.flavour(exporter) {
                 // `object.__init__`, which accepts anything after another `__new__`.
-                Flavour::Bytes => Ok(Value::None),
+                Flavour::Bytes | Flavour::Array(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 other => unreachable!("no operation makes {} yet", other.class().name()),
             }
@@ -30,6 +30,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let bytes = bytes_of(heap, &step.args[0])?;
             super::exporter(heap, step, Flavour::Bytes, bytes)
         }
+        Op::NewArray => super::arrays::make(heap, step),
         Op::NewView | Op::Acquire => {
             let source = source(heap, &step.args[0])?;
             let dest = super::dest(step);

@@ -12,9 +12,8 @@ const CODES: &[&str] = &[
 /// What is no type code.
 const NO_CODES: &[&str] = &["x", "c", "", "BB", "\u{e9}", "\0"];
 
-/// Characters: of each length in UTF-8, a byte order mark, and what is no character.
-const LETTERS: &[&str] =
-    &["a", "b", "c", "d", "a", "b", "\u{e9}", "\u{20ac}", "\u{1f600}", "\u{feff}", "\0", "ab", ""];
+/// Characters: of each length in UTF-8, and what is no character.
+const LETTERS: &[&str] = &["a", "b", "c", "d", "a", "b", "\u{e9}", "\u{20ac}", "\u{1f600}", "\0", "ab", ""];
 
 pub(super) fn type_code(choices: &mut impl Choices) -> Arg {
     let codes = if choices.chance(1, 16) { NO_CODES } else { CODES };
@@ -102,13 +101,15 @@ pub(super) fn items(choices: &mut impl Choices, code: TypeCode) -> Arg {
 }
 
 pub(super) fn text(choices: &mut impl Choices) -> Arg {
-    let count = choices.below(5);
+    let count = choices.below(16).div_ceil(4);
     Arg::Str((0..count).map(|_| *choices.pick(LETTERS)).collect::<String>().into())
 }
 
 /// An item, often at a boundary of its type, now and then beyond.
 fn item(choices: &mut impl Choices, code: TypeCode) -> Arg {
     match code.code() {
+        // A byte order mark is a character like any other.
+        Code::Wide if choices.chance(1, 64) => Arg::Str("\u{feff}".into()),
         Code::Wide => Arg::Str((*choices.pick(LETTERS)).into()),
         Code::Half | Code::Float | Code::Double => match choices.below(4) {
             0 => Arg::int(i64::from(choices.below(4))),
@@ -151,8 +152,7 @@ fn bytes(choices: &mut impl Choices, code: TypeCode) -> Arg {
         let mut item = [0; 8];
         match code.code() {
             Code::Wide => {
-                let letter =
-                    *choices.pick(&[0x61, 0x62, 0x63, 0x61, 0x20ac, 0xfeff, 0xd800, 0x11_0000, 1 << 31]);
+                let letter = *choices.pick(&[0x61, 0x62, 0x63, 0x61, 0x20ac, 0xd800, 0x11_0000, 1 << 31]);
                 item[..4].copy_from_slice(&u32::to_le_bytes(letter));
             }
             Code::Half | Code::Float | Code::Double if choices.chance(3, 4) => {

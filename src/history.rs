@@ -49,6 +49,7 @@ error_classes!(
     StructError = "struct.error",
     SystemError,
     TypeError,
+    UnicodeDecodeError,
     UnicodeEncodeError,
     UnsupportedOperation = "io.UnsupportedOperation",
     ValueError,
@@ -86,6 +87,8 @@ pub enum Value {
     Bytes(Seen),
     /// A `bytearray`, dropped at once.
     ByteArray(Seen),
+    /// An `array.array` of this type code with these contents, dropped at once.
+    Array(char, Seen),
     /// A `memoryview` with these contents, dropped at once.
     View(Seen),
     /// A `list`.
@@ -106,6 +109,11 @@ pub enum Value {
 impl Value {
     /// What an int is [`Value::Foreign`] as that 64 bits do not hold.
     pub const BEYOND: &str = "int beyond 64 bits";
+
+    /// A `str` that has half of a surrogate pair, which no string of Rust has.
+    pub fn lone_surrogates() -> Value {
+        Value::Foreign("str with lone surrogates".into())
+    }
 }
 
 /// What one step saw.
@@ -197,6 +205,11 @@ impl fmt::Display for Value {
             Value::Bytes(bytes) => write_bytes(f, bytes),
             Value::ByteArray(bytes) => {
                 f.write_str("bytearray(")?;
+                write_bytes(f, bytes)?;
+                f.write_str(")")
+            }
+            Value::Array(code, bytes) => {
+                write!(f, "array.array(\"{code}\", ")?;
                 write_bytes(f, bytes)?;
                 f.write_str(")")
             }

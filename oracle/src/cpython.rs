@@ -268,7 +268,12 @@ impl CPython {
         if step.op == Op::Obj {
             return self.owner(py, object);
         }
-        value(py, &self.to_bytes, object)
+        match (step.op, value(py, &self.to_bytes, object), step.receiver) {
+            (Op::BufferInfo, Value::Tuple(info), Some(slot)) => {
+                Value::Tuple(from_start(py, self.slot(slot).as_ref(), info))
+            }
+            (_, value, _) => value,
+        }
     }
 
     /// Which of the program's objects this is. A `bytes` is as good as any of the same contents.
@@ -350,6 +355,16 @@ fn int(py: Python<'_>, int: Int) -> Object {
     }
 }
 
+/// The address of `buffer_info`, counted from the begin of the memory. Without memory it is NULL.
+fn from_start(py: Python<'_>, array: Option<&Object>, mut info: Vec<Value>) -> Vec<Value> {
+    if let (Some(array), [Value::Int(address), Value::Int(length)]) = (array, info.as_mut_slice())
+        && (*address, *length) != (0, 0)
+    {
+        *address -= raw::memory_start(py, array) as i128;
+    }
+    info
+}
+
 fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
     let contents = |object: &Object| raw::with_contents(py, object, Seen::from_slice);
     let items = || raw::items(py, object).iter().map(|item| value(py, to_bytes, item)).collect();
@@ -360,10 +375,10 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
             raw::int_value(py, object).map_or_else(|| Value::Foreign(Value::BEYOND.into()), Value::Int)
         }
         Type::Float => Value::Float(Float::new(raw::float_value(py, object))),
-        Type::Str => match raw::string_value(py, object) {
-            Some(text) => Value::Str(text.into()),
-            None => Value::Foreign("str with lone surrogates".into()),
-        },
+        Type::Str => {
+            let text = raw::string_value(py, object);
+            text.map_or_else(Value::lone_surrogates, |text| Value::Str(text.into()))
+        }
         Type::Bytes => Value::Bytes(contents(object)),
         Type::ByteArray => Value::ByteArray(contents(object)),
         Type::MemoryView => match raw::call_method(py, to_bytes, &[object.clone_ref(py)]) {
@@ -375,9 +390,11 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
         },
         Type::List => Value::List(items()),
         Type::Tuple => Value::Tuple(items()),
-        Type::Array | Type::Mmap | Type::BytesIO | Type::Other => {
-            Value::Foreign(raw::type_name(py, object).into())
+        Type::Array => {
+            let code = raw::typecode(py, object).expect("an array has a type code");
+            Value::Array(code, contents(object))
         }
+        Type::Mmap | Type::BytesIO | Type::Other => Value::Foreign(raw::type_name(py, object).into()),
     }
 }
 

@@ -533,6 +533,11 @@ fn block(py: Python<'_>, object: *mut ffi::PyObject) -> (*const c_char, usize) {
     }
 }
 
+/// The address of the memory of an exporter.
+pub fn memory_start(py: Python<'_>, object: &Object) -> usize {
+    block(py, object.as_ptr()).0 as usize
+}
+
 /// Where a map or a stream stands; 0 for what has no cursor.
 pub fn cursor(py: Python<'_>, object: &Object) -> usize {
     objects::block(py, object.as_ptr()).map_or(0, |block| block.cursor)

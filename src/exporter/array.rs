@@ -21,10 +21,11 @@ pub struct TypeCode {
 }
 
 impl TypeCode {
-    /// Every type code, in the order of Python's `array.typecodes`.
+    /// Every type code of one letter, in the order of Python's `array.typecodes`: `w` is one from 3.13 on, `e` from 3.15
+    /// on.
     ///
     /// `u` and `w` are characters: `wchar_t`, taken to have four bytes, and `Py_UCS4`. CPython exports both as `w` then.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self { letter: 'b', code: Code::SignedChar },
         Self { letter: 'B', code: Code::UnsignedChar },
         Self { letter: 'u', code: Code::Wide },
@@ -37,6 +38,7 @@ impl TypeCode {
         Self { letter: 'L', code: Code::UnsignedLong },
         Self { letter: 'q', code: Code::LongLong },
         Self { letter: 'Q', code: Code::UnsignedLongLong },
+        Self { letter: 'e', code: Code::Half },
         Self { letter: 'f', code: Code::Float },
         Self { letter: 'd', code: Code::Double },
     ];
@@ -315,10 +317,10 @@ mod tests {
     #[test]
     fn type_codes_are_those_of_python() {
         let letters: String = TypeCode::ALL.iter().map(|code| code.letter()).collect();
-        assert_eq!(letters, "bBuwhHiIlLqQfd");
+        assert_eq!(letters, "bBuwhHiIlLqQefd");
         let sizes: Vec<_> = TypeCode::ALL.iter().map(|code| code.itemsize()).collect();
         let long = size_of::<std::ffi::c_long>();
-        assert_eq!(sizes, [1, 1, 4, 4, 2, 2, 4, 4, long, long, 8, 8, 4, 8]);
+        assert_eq!(sizes, [1, 1, 4, 4, 2, 2, 4, 4, long, long, 8, 8, 2, 4, 8]);
         assert_eq!(TypeCode::of_letter('c'), None);
     }
 

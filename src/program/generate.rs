@@ -7,11 +7,14 @@
 //! Each program draws its own weights for the operations (*swarm testing*: Groce et al., ISSTA
 //! 2012), so that long runs of few operations occur, which even odds would never produce.
 
+mod arrays;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::op::{Class, On, PATTERNS, Role, Row, STRUCT_FORMATS, Syntax, TABLE, Yields};
 use super::{Arg, Args, Float, Int, Op, Program, Slot, SlotKind, Step, fixup, limits};
+use crate::exporter::TypeCode;
 
 /// A source of choices.
 pub trait Choices {
@@ -131,7 +134,12 @@ pub fn one_step(choices: &mut impl Choices, before: &[Step]) -> Step {
 pub fn another_arg(choices: &mut impl Choices, before: &[Step], step: &Step, position: usize) -> Arg {
     let mut sketch = Sketch::default();
     before.iter().for_each(|step| sketch.follow(step));
-    argument(choices, &sketch, step.receiver, step.op.row().args[position])
+    argument(
+        choices,
+        &sketch,
+        step.receiver,
+        (step.op.row().args[position], &step.args[..position.min(step.args.len())]),
+    )
 }
 
 /// How often each operation occurs in one program: running sums of its weights.
@@ -196,6 +204,8 @@ struct Sketch {
 #[derive(Debug, Clone, Copy)]
 struct ExporterSketch {
     class: Class,
+    /// The type of its items, if it is an array.
+    code: Option<TypeCode>,
     /// In items.
     length: i64,
 }
@@ -243,6 +253,18 @@ impl Sketch {
         }
     }
 
+    /// The type of the items of an array.
+    fn type_code(&self, slot: Slot) -> Option<TypeCode> {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].and_then(|exporter| exporter.code),
+            _ => None,
+        }
+    }
+
+    fn itemsize(&self, slot: Slot) -> i64 {
+        self.type_code(slot).map_or(1, |code| code.itemsize() as i64)
+    }
+
     fn one_of(&self, kind: SlotKind, choices: &mut impl Choices, is: impl Fn(Slot) -> bool) -> Option<Slot> {
         let mut candidates = [Slot::new(kind, 0); limits::VIEWS as usize];
         let mut count = 0;
@@ -264,9 +286,20 @@ impl Sketch {
         match arg {
             Some(Arg::Int(Int::Small(size))) => (*size).clamp(0, limits::LENGTH as i64),
             Some(Arg::Bytes(bytes)) => bytes.len() as i64,
+            Some(Arg::Str(text)) => text.chars().count() as i64,
             Some(Arg::List(items) | Arg::Tuple(items)) => items.len() as i64,
             Some(Arg::Slot(slot)) => self.length(*slot),
             _ => 0,
+        }
+    }
+
+    /// The length of a new array in items.
+    fn array_length(&self, args: &[Arg]) -> i64 {
+        let given = self.arg_length(args.get(1));
+        match (args.get(1), arrays::named_type(args)) {
+            (Some(Arg::Bytes(_)), Some(code)) => given / code.itemsize() as i64,
+            (Some(Arg::Int(_)), _) => 0,
+            _ => given,
         }
     }
 
@@ -277,7 +310,8 @@ impl Sketch {
         let grown = match step.op {
             Op::Append | Op::Insert => own + 1,
             Op::Pop | Op::Remove => own - 1,
-            Op::Extend | Op::InPlaceAdd => own + given,
+            Op::Extend | Op::InPlaceAdd | Op::FromList | Op::FromUnicode => own + given,
+            Op::FromBytes => own + given / step.receiver.map_or(1, |slot| self.itemsize(slot)),
             Op::Clear => 0,
             Op::Resize | Op::Init | Op::SetState => given,
             Op::Write | Op::WriteLines => own.max(given),
@@ -308,6 +342,7 @@ impl Sketch {
                     Op::Add => own + given,
                     Op::Item => part(own, &step.args),
                     Op::NewByteArray | Op::NewBytes | Op::NewStream => given,
+                    Op::NewArray => self.array_length(&step.args),
                     _ => own,
                 };
                 let class = match step.op.row().syntax {
@@ -321,8 +356,16 @@ impl Sketch {
                     Syntax::Call(name) => Class::ALL.into_iter().find(|class| class.name() == name),
                     _ => step.receiver.and_then(|slot| self.class(slot)),
                 };
+                let code = match step.op {
+                    Op::NewArray => arrays::named_type(&step.args),
+                    _ => step.receiver.and_then(|slot| self.type_code(slot)),
+                };
+                // No array is made without a type.
+                if class == Some(Class::Array) && code.is_none() {
+                    return;
+                }
                 let length = length.clamp(0, limits::LENGTH as i64);
-                self.exporters[dest.at()] = class.map(|class| ExporterSketch { class, length });
+                self.exporters[dest.at()] = class.map(|class| ExporterSketch { class, code, length });
             }
             SlotKind::View => {
                 let source = match (step.receiver, step.args.first()) {
@@ -330,6 +373,9 @@ impl Sketch {
                         self.views[slot.at()]
                     }
                     (Some(_), _) => Some(ViewSketch { length: own, itemsize: 1 }),
+                    (None, Some(&Arg::Slot(slot))) => {
+                        Some(ViewSketch { length: given, itemsize: self.itemsize(slot) })
+                    }
                     _ => Some(ViewSketch { length: given, itemsize: 1 }),
                 };
                 self.views[dest.at()] = source.map(|mut view| {
@@ -374,7 +420,7 @@ fn new_exporter(choices: &mut impl Choices, sketch: &Sketch) -> Step {
     let mut step = with_op(choices, row.op, None, sketch);
     // Of nothing comes nothing to lend.
     if step.args.is_empty() && !row.args.is_empty() {
-        step.args.push(argument(choices, sketch, None, row.args[0]));
+        step.args.push(argument(choices, sketch, None, (row.args[0], &[])));
     }
     step
 }
@@ -422,7 +468,8 @@ fn with_op(choices: &mut impl Choices, op: Op, receiver: Option<Slot>, sketch: &
         {
             break;
         }
-        args.push(argument(choices, sketch, receiver, role));
+        let arg = argument(choices, sketch, receiver, (role, &args));
+        args.push(arg);
     }
     let mut step = Step::new(op, receiver, args, None);
     step.dest = match row.yields {
@@ -436,15 +483,32 @@ fn with_op(choices: &mut impl Choices, op: Op, receiver: Option<Slot>, sketch: &
     step
 }
 
-fn argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>, role: Role) -> Arg {
-    let mut arg = likely_argument(choices, sketch, receiver, role);
+/// An argument in its role, after those that stand before it.
+fn argument(
+    choices: &mut impl Choices,
+    sketch: &Sketch,
+    receiver: Option<Slot>,
+    (role, before): (Role, &[Arg]),
+) -> Arg {
+    let mut arg = likely_argument(choices, sketch, receiver, (role, before));
     fixup::fix_arg(&mut arg, role);
     arg
 }
 
-fn likely_argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>, role: Role) -> Arg {
+fn likely_argument(
+    choices: &mut impl Choices,
+    sketch: &Sketch,
+    receiver: Option<Slot>,
+    (role, before): (Role, &[Arg]),
+) -> Arg {
     if choices.chance(1, 48) {
         return wrong_type(choices, sketch);
+    }
+    if let Some(slot) = receiver
+        && let Some(code) = sketch.type_code(slot)
+        && let Some(arg) = arrays::argument(choices, sketch, slot, code, (role, before))
+    {
+        return arg;
     }
     let length = receiver.map_or(8, |slot| sketch.length(slot));
     match role {
@@ -501,6 +565,13 @@ fn likely_argument(choices: &mut impl Choices, sketch: &Sketch, receiver: Option
             2 => Arg::Str((*choices.pick(&["-", ":", "", "ab", " "])).into()),
             _ => Arg::bytes(choices.pick::<&[u8]>(&[b"-", b"a", b"", b"ab", b"\x00"])),
         },
+        Role::TypeCode => arrays::type_code(choices),
+        Role::ArraySource => match arrays::named_type(before) {
+            Some(code) => arrays::source(choices, sketch, code),
+            None => arrays::source_of_nothing(choices, sketch),
+        },
+        Role::Items => list(choices),
+        Role::Text => arrays::text(choices),
         Role::Exporter => match choices.below(16) {
             0..=8 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
             9..=13 => filled_or_bytes(choices, sketch, SlotKind::View),

@@ -195,6 +195,14 @@ pub enum Role {
     Whence,
     /// What `__setstate__` takes: a tuple of contents, place and `None`.
     State,
+    /// The type code of an array.
+    TypeCode,
+    /// What an array of that type code is made of.
+    ArraySource,
+    /// A list of items of the receiver.
+    Items,
+    /// A text.
+    Text,
 }
 
 /// The regular expressions of programs.
@@ -280,21 +288,30 @@ operations! {
     NewByteArray: Call("bytearray"), Nothing, 0 of [Source], Into(Exporter), 30;
     NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
     NewStream: Call("io.BytesIO"), Nothing, 0 of [Lines], Into(Exporter), 14;
+    NewArray: Call("array.array"), Nothing, 1 of [TypeCode ArraySource], Into(Exporter), 20;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
-    Append: Method("append"), Exporter of ByteArray, 1 of [Byte], Value, 16;
-    Extend: Method("extend"), Exporter of ByteArray, 1 of [Source], Value, 14;
-    Insert: Method("insert"), Exporter of ByteArray, 2 of [Index Byte], Value, 10;
-    Pop: Method("pop"), Exporter of ByteArray, 0 of [Index], Value, 12;
-    Remove: Method("remove"), Exporter of ByteArray, 1 of [Byte], Value, 6;
-    Clear: Method("clear"), Exporter of ByteArray, 0 of [], Value, 8;
+    Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 16;
+    Extend: Method("extend"), Exporter of ByteArray | Array, 1 of [Source], Value, 14;
+    Insert: Method("insert"), Exporter of ByteArray | Array, 2 of [Index Byte], Value, 10;
+    Pop: Method("pop"), Exporter of ByteArray | Array, 0 of [Index], Value, 12;
+    Remove: Method("remove"), Exporter of ByteArray | Array, 1 of [Byte], Value, 6;
+    Clear: Method("clear"), Exporter of ByteArray | Array, 0 of [], Value, 8;
     Resize: Method("resize"), Exporter of ByteArray, 1 of [Size], Value, 4;
     TakeBytes: Method("take_bytes"), Exporter of ByteArray, 0 of [Index], Maybe(Exporter), 2;
     InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 10;
     InPlaceMultiply: InPlace("*="), Exporter, 1 of [Times], Value, 6;
+    FromBytes: Method("frombytes"), Exporter of Array, 1 of [Buffer], Value, 4;
+    FromList: Method("fromlist"), Exporter of Array, 1 of [Items], Value, 3;
+    FromUnicode: Method("fromunicode"), Exporter of Array, 1 of [Text], Value, 2;
     // Exporters: operations that read, or write in place.
-    Reverse: Method("reverse"), Exporter of ByteArray, 0 of [], Value, 5;
+    Reverse: Method("reverse"), Exporter of ByteArray | Array, 0 of [], Value, 5;
     Copy: Method("copy"), Exporter of ByteArray, 0 of [], Maybe(Exporter), 4;
+    UnderCopy: Method("__copy__"), Exporter of Array, 0 of [], Maybe(Exporter), 2;
+    ByteSwap: Method("byteswap"), Exporter of Array, 0 of [], Value, 3;
+    ToUnicode: Method("tounicode"), Exporter of Array, 0 of [], Value, 2;
+    BufferInfo: Method("buffer_info"), Exporter of Array, 0 of [], Value, 2;
+    TypeCode: Attribute("typecode"), Exporter of Array, 0 of [], Value, 1;
     Add: Binary("+"), Exporter, 1 of [Buffer], Maybe(Exporter), 6;
     Multiply: Binary("*"), Exporter, 1 of [Times], Maybe(Exporter), 4;
     Find: Method("find"), Exporter of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
@@ -329,9 +346,12 @@ operations! {
     GetState: Method("__getstate__"), Exporter of BytesIO, 0 of [], Value, 2;
     SetState: Method("__setstate__"), Exporter of BytesIO, 1 of [State], Value, 4;
     // Exporters and views alike.
-    Count: Method("count"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
-    IndexOf: Method("index"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 4;
+    Count: Method("count"), Memory of Bytes | ByteArray | Array, 1 of [Needle Index Index], Value, 5;
+    IndexOf: Method("index"), Memory of Bytes | ByteArray | Array, 1 of [Needle Index Index], Value, 4;
     Hex: Method("hex"), Memory of Bytes | ByteArray, 0 of [Separator Times], Value, 4;
+    ToBytes: Method("tobytes"), Memory of Array, 0 of [], Value, 6;
+    ToList: Method("tolist"), Memory of Array, 0 of [], Value, 6;
+    ItemSize: Attribute("itemsize"), Memory of Array, 0 of [], Value, 2;
     Item: Item, Memory, 1 of [Key], Part, 45;
     SetItem: SetItem, Memory, 2 of [Key Item], Value, 45;
     DelItem: DelItem, Memory, 1 of [Key], Value, 16;
@@ -349,11 +369,8 @@ operations! {
     With: With, Memory of BytesIO, 0 of [], Value, 6;
     Cast: Method("cast"), View, 1 of [Format Shape], Into(View), 16;
     ToReadOnly: Method("toreadonly"), View, 0 of [], Into(View), 5;
-    ToBytes: Method("tobytes"), View, 0 of [], Value, 6;
-    ToList: Method("tolist"), View, 0 of [], Value, 6;
     Obj: Attribute("obj"), View, 0 of [], Value, 3;
     NBytes: Attribute("nbytes"), View, 0 of [], Value, 2;
-    ItemSize: Attribute("itemsize"), View, 0 of [], Value, 2;
     NDim: Attribute("ndim"), View, 0 of [], Value, 2;
     Format: Attribute("format"), View, 0 of [], Value, 2;
     Shape: Attribute("shape"), View, 0 of [], Value, 3;
@@ -370,7 +387,7 @@ operations! {
     // Calls into C that hold a buffer while they work.
     Crc32: Call("zlib.crc32"), Nothing, 1 of [Buffer Size], Value, 3;
     Hexlify: Call("binascii.hexlify"), Nothing, 1 of [Buffer Separator Times], Value, 3;
-    FromBytes: Call("int.from_bytes"), Nothing, 2 of [Source ByteOrder], Value, 3;
+    IntFromBytes: Call("int.from_bytes"), Nothing, 2 of [Source ByteOrder], Value, 3;
     FindAll: Call("re.findall"), Nothing, 2 of [Pattern Buffer], Value, 3;
     PackInto: Call("struct.pack_into"), Nothing, 4 of [StructFormat Writable Index Item], Value, 4;
     UnpackFrom: Call("struct.unpack_from"), Nothing, 2 of [StructFormat Buffer Index], Value, 4;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::{Place, Told, expectations};
 use crate::program::op::{HELPERS, HELPERS_MODULE, home};
 use crate::program::text::write_bytes;
-use crate::program::{Expect, Program, Slot, SlotKind, Step, Syntax};
+use crate::program::{Expect, Op, Program, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
 /// What the script does that no program decides.
@@ -103,7 +103,11 @@ fn import(step: &Step) -> Option<String> {
 
 /// One step as a function without locals, which would keep objects alive.
 fn function(out: &mut String, at: usize, step: &Step) {
-    let statement = step.statement();
+    let mut statement = step.statement();
+    // An address tells nothing by itself.
+    if let (Op::BufferInfo, Some(slot)) = (step.op, step.receiver) {
+        statement = format!("buffer_info({slot})");
+    }
     let _ = writeln!(out, "\n\ndef step_{}():", at + 1);
     let syntax = step.op.row().syntax;
     let binds = match syntax {
@@ -243,6 +247,17 @@ mod tests {
         let script = script(&program, Some(&told), Version::NEWEST, "Python 3.15.0");
         assert!(script.contains("from pickle import PickleBuffer"));
         insta::assert_snapshot!(steps_of(&script));
+    }
+
+    #[test]
+    fn the_address_of_an_array_counts_from_its_memory() {
+        let lines = "b0 = array.array(\"H\", [1])\nb0.buffer_info()\nb0 * 2\n";
+        let program = parse(&format!("# buflock program 1\n{lines}")).unwrap();
+        let script = script(&program, None, Version::NEWEST, "Python 3.15.0");
+        assert!(script.contains("\n    import array\n"));
+        assert!(script.contains("    return buffer_info(b0)\n"));
+        assert!(script.contains(r#"("value", "(0, 1)")"#));
+        assert!(script.contains(r#"("value", "array.array(\"H\", b\"\\x01\\x00\\x01\\x00\")")"#));
     }
 
     #[test]

@@ -35,7 +35,13 @@ pub fn next_offset(
     let layout = layout.map_err(|Released| ErrorClass::ValueError)?;
     match layout.ndim() {
         0 => Err(ErrorClass::TypeError),
-        1 => Ok(layout.item_offset(&[next as isize])),
+        1 => match layout.item_offset(&[next as isize]) {
+            // Only an iterator of its own moves on from an item that it cannot read.
+            Some(_) if !layout.format.is_native() && !version.since(10) => {
+                Err(ErrorClass::NotImplementedError)
+            }
+            offset => Ok(offset),
+        },
         _ => Err(ErrorClass::NotImplementedError),
     }
 }
@@ -122,6 +128,23 @@ impl Flavour {
         }
     }
 
+    /// Its items.
+    pub const fn form(self) -> Form {
+        match self {
+            Flavour::Array(code) => Form::Array(code),
+            _ => Form::View(Format::BYTES),
+        }
+    }
+
+    /// Bytes per item.
+    #[inline]
+    pub const fn itemsize(self) -> usize {
+        match self {
+            Flavour::Array(code) => code.itemsize(),
+            _ => 1,
+        }
+    }
+
     /// What `hash` of it raises.
     pub const fn unhashable(self) -> Option<ErrorClass> {
         match self {
@@ -129,6 +152,15 @@ impl Flavour {
             Flavour::Bytes | Flavour::Mmap(_) | Flavour::Stream => None,
         }
     }
+}
+
+/// What the bytes of an item are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// What a memoryview makes of this format, which is also what `bytes` are in.
+    View(Format),
+    /// What an array of this type makes of them.
+    Array(TypeCode),
 }
 
 /// The memory of one exporter during one of its own operations, which is atomic with respect to
@@ -236,8 +268,8 @@ pub trait Heap {
     fn unpacks(&self, iterator: Slot) -> bool;
     /// Whether a filled slot of iterators holds a stream.
     fn is_stream(&self, iterator: Slot) -> bool;
-    /// The next item of an iterator that is no stream, and its format, or `None` at the end, for ever.
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass>;
+    /// The next item of an iterator that is no stream, and what it is, or `None` at the end, for ever.
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass>;
 
     /// Acquires an export of the object in a slot for the length of an operation.
     fn hold(&mut self, slot: Slot) -> Result<Self::Hold, Released>;

@@ -1,41 +1,39 @@
-//! Items of a view: between bytes and values, as `unpack_single` and `pack_single` of
-//! `Objects/memoryobject.c` convert them for the native formats.
+//! Items: between bytes and values.
+//!
+//! Those of a view as `unpack_single` and `pack_single` of `Objects/memoryobject.c` convert them for the native
+//! formats; those of an array as the getters and setters of `Modules/arraymodule.c` do, which know characters as well
+//! and have errors of their own.
 
 use smallvec::SmallVec;
 
+use super::heap::{Form, Version};
 use super::index;
-use crate::exporter::{Code, Format};
+use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Float};
 
 /// The bytes of one item.
 pub type Packed = SmallVec<[u8; 8]>;
 
-/// The value of an item. `bytes` are as many as the format's items have.
-pub fn unpack(format: Format, bytes: &[u8]) -> Value {
-    let wide = |signed: bool| {
-        let mut raw = [if signed && bytes[bytes.len() - 1] >= 0x80 { 0xFF } else { 0 }; 16];
-        raw[..bytes.len()].copy_from_slice(bytes);
-        i128::from_le_bytes(raw)
-    };
-    match kind(format.code) {
-        Kind::Signed => Value::Int(wide(true)),
-        Kind::Unsigned => Value::Int(wide(false)),
-        Kind::Bool => Value::Bool(bytes[0] != 0),
-        Kind::Char => Value::Bytes(bytes.into()),
-        Kind::Half => Value::Float(Float::new(half_to_f64(u16::from_le_bytes([bytes[0], bytes[1]])))),
-        Kind::Single => {
-            let raw = bytes.try_into().expect("an item of format f has four bytes");
-            Value::Float(Float::new(f64::from(f32::from_le_bytes(raw))))
-        }
-        Kind::Double => {
-            let raw = bytes.try_into().expect("an item of format d has eight bytes");
-            Value::Float(Float::new(f64::from_le_bytes(raw)))
-        }
+/// The value of an item that an iterator gives. `bytes` are as many as the items have.
+pub fn value(version: Version, form: Form, bytes: &[u8]) -> Result<Value, ErrorClass> {
+    match form {
+        Form::View(format) => unpack(version, format, bytes),
+        Form::Array(code) => get(version, code, bytes).map(Item::into_value),
     }
 }
 
-/// The bytes of `arg` as an item. `truth` tells whether an object is true, and `bytes_of` gives the
+/// The value of an item of a view. `bytes` are as many as the format's items have.
+pub fn unpack(version: Version, format: Format, bytes: &[u8]) -> Result<Value, ErrorClass> {
+    Ok(match kind(format.code) {
+        Kind::Bool => Value::Bool(bytes[0] != 0),
+        Kind::Char => Value::Bytes(bytes.into()),
+        Kind::Wide => return Err(ErrorClass::NotImplementedError),
+        kind => number(version, kind, bytes).into_value(),
+    })
+}
+
+/// The bytes of `arg` as an item of a view. `truth` tells whether an object is true, and `bytes_of` gives the
 /// contents of an argument that is exactly a `bytes`.
 pub fn pack(
     format: Format,
@@ -44,35 +42,110 @@ pub fn pack(
     bytes_of: impl FnOnce(&Arg) -> Option<Packed>,
 ) -> Result<Packed, ErrorClass> {
     let size = format.itemsize();
-    let range = |low: i128, high: i128| {
-        let value = index::index(arg)?;
-        if (low..=high).contains(&value) {
-            Ok(SmallVec::from_slice(&value.to_le_bytes()[..size]))
-        } else {
-            Err(ErrorClass::ValueError)
-        }
-    };
-    let bits = 8 * size as u32;
     match kind(format.code) {
         // A pointer may be given as a signed or as an unsigned number.
-        Kind::Unsigned if format.code == Code::Pointer => range(-(1 << (bits - 1)), (1 << bits) - 1),
-        Kind::Unsigned => range(0, (1 << bits) - 1),
-        Kind::Signed => range(-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+        Kind::Unsigned if format.code == Code::Pointer => {
+            let value = index::index(arg)?;
+            let fits = integer(Kind::Signed, size, value).or_else(|| integer(Kind::Unsigned, size, value));
+            fits.ok_or(ErrorClass::ValueError)
+        }
+        kind @ (Kind::Signed | Kind::Unsigned) => {
+            integer(kind, size, index::index(arg)?).ok_or(ErrorClass::ValueError)
+        }
         Kind::Bool => Ok(SmallVec::from_slice(&[u8::from(truth(arg)?)])),
         Kind::Char => match bytes_of(arg) {
             Some(bytes) if bytes.len() == 1 => Ok(bytes),
             Some(_) => Err(ErrorClass::ValueError),
             None => Err(ErrorClass::TypeError),
         },
-        Kind::Half => {
-            let half = f64_to_half(real(arg)?).ok_or(ErrorClass::ValueError)?;
-            Ok(SmallVec::from_slice(&half.to_le_bytes()))
-        }
-        Kind::Single => Ok(SmallVec::from_slice(&(real(arg)? as f32).to_le_bytes())),
-        Kind::Double => Ok(SmallVec::from_slice(&real(arg)?.to_le_bytes())),
+        Kind::Half => half(real(arg)?).ok_or(ErrorClass::ValueError),
+        Kind::Single => Ok(single(real(arg)?)),
+        Kind::Double => Ok(double(real(arg)?)),
+        Kind::Wide => Err(ErrorClass::NotImplementedError),
     }
 }
 
+/// An item of an array, as arrays are compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Item {
+    /// An `int`.
+    Int(i128),
+    /// A `float`.
+    Float(f64),
+    /// A `str` of this code point, which may be a surrogate.
+    Letter(u32),
+}
+
+impl Item {
+    /// As Python shows it.
+    pub fn into_value(self) -> Value {
+        match self {
+            Item::Int(value) => Value::Int(value),
+            Item::Float(value) => Value::Float(Float::new(value)),
+            Item::Letter(code) => text([code]),
+        }
+    }
+}
+
+/// The `str` of these code points, none of which is beyond [`LAST`].
+pub fn text(codes: impl IntoIterator<Item = u32>) -> Value {
+    let letters: Option<String> = codes.into_iter().map(char::from_u32).collect();
+    letters.map_or_else(Value::lone_surrogates, |text| Value::Str(text.into()))
+}
+
+/// The last code point.
+pub const LAST: u32 = char::MAX as u32;
+
+/// The code point of a character of an array, whatever it is.
+pub fn code_point(bytes: &[u8]) -> u32 {
+    u32::from_ne_bytes(bytes.try_into().expect("a character has four bytes"))
+}
+
+/// An item of an array: a code point that is none is a `ValueError`.
+pub fn get(version: Version, code: TypeCode, bytes: &[u8]) -> Result<Item, ErrorClass> {
+    match kind(code.code()) {
+        Kind::Wide => match code_point(bytes) {
+            letter @ ..=LAST => Ok(Item::Letter(letter)),
+            _ => Err(ErrorClass::ValueError),
+        },
+        kind => Ok(number(version, kind, bytes)),
+    }
+}
+
+/// The bytes of a value as an item of an array: what is out of range is an `OverflowError`, anything that is no
+/// such value a `TypeError`.
+pub fn set(code: TypeCode, value: &Value) -> Result<Packed, ErrorClass> {
+    let int = match value {
+        Value::Int(int) => Some(*int),
+        Value::Bool(bool) => Some(i128::from(*bool)),
+        _ => None,
+    };
+    let real = || match (value, int) {
+        (Value::Float(float), _) => Ok(float.value()),
+        (_, Some(int)) => Ok(int as f64),
+        _ => Err(ErrorClass::TypeError),
+    };
+    match kind(code.code()) {
+        kind @ (Kind::Signed | Kind::Unsigned) => {
+            integer(kind, code.itemsize(), int.ok_or(ErrorClass::TypeError)?).ok_or(ErrorClass::OverflowError)
+        }
+        // It is a `float` of C first.
+        Kind::Half => half(f64::from(real()? as f32)).ok_or(ErrorClass::OverflowError),
+        Kind::Single => real().map(single),
+        Kind::Double => real().map(double),
+        Kind::Wide => {
+            let Value::Str(text) = value else { return Err(ErrorClass::TypeError) };
+            let mut letters = text.chars();
+            match (letters.next(), letters.next()) {
+                (Some(letter), None) => Ok(SmallVec::from_slice(&u32::from(letter).to_ne_bytes())),
+                _ => Err(ErrorClass::TypeError),
+            }
+        }
+        Kind::Bool | Kind::Char => unreachable!("no type code is {}", code.letter()),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Signed,
     Unsigned,
@@ -81,6 +154,7 @@ enum Kind {
     Half,
     Single,
     Double,
+    Wide,
 }
 
 fn kind(code: Code) -> Kind {
@@ -100,8 +174,53 @@ fn kind(code: Code) -> Kind {
         Code::Half => Kind::Half,
         Code::Float => Kind::Single,
         Code::Double => Kind::Double,
-        Code::Wide => unreachable!("`memoryview` does not index characters"),
+        Code::Wide => Kind::Wide,
     }
+}
+
+/// The number that these bytes are.
+fn number(version: Version, kind: Kind, bytes: &[u8]) -> Item {
+    let wide = |signed: bool| {
+        let mut raw = [if signed && bytes[bytes.len() - 1] >= 0x80 { 0xFF } else { 0 }; 16];
+        raw[..bytes.len()].copy_from_slice(bytes);
+        i128::from_le_bytes(raw)
+    };
+    match kind {
+        Kind::Signed => Item::Int(wide(true)),
+        Kind::Unsigned => Item::Int(wide(false)),
+        Kind::Half => Item::Float(half_to_f64(version, u16::from_le_bytes([bytes[0], bytes[1]]))),
+        Kind::Single => {
+            let raw = bytes.try_into().expect("an item of format f has four bytes");
+            Item::Float(f64::from(f32::from_le_bytes(raw)))
+        }
+        Kind::Double => {
+            let raw = bytes.try_into().expect("an item of format d has eight bytes");
+            Item::Float(f64::from_le_bytes(raw))
+        }
+        Kind::Bool | Kind::Char | Kind::Wide => unreachable!("these are no numbers"),
+    }
+}
+
+/// An integer in so many bytes; `None` if it does not fit.
+fn integer(kind: Kind, size: usize, value: i128) -> Option<Packed> {
+    let bits = 8 * size as u32;
+    let range = match kind {
+        Kind::Signed => -(1 << (bits - 1))..1 << (bits - 1),
+        _ => 0..1 << bits,
+    };
+    range.contains(&value).then(|| SmallVec::from_slice(&value.to_le_bytes()[..size]))
+}
+
+fn half(value: f64) -> Option<Packed> {
+    f64_to_half(value).map(|half| SmallVec::from_slice(&half.to_le_bytes()))
+}
+
+fn single(value: f64) -> Packed {
+    SmallVec::from_slice(&(value as f32).to_le_bytes())
+}
+
+fn double(value: f64) -> Packed {
+    SmallVec::from_slice(&value.to_le_bytes())
 }
 
 fn real(arg: &Arg) -> Result<f64, ErrorClass> {
@@ -112,15 +231,18 @@ fn real(arg: &Arg) -> Result<f64, ErrorClass> {
     }
 }
 
-fn half_to_f64(half: u16) -> f64 {
-    let sign = if half & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(half >> 10 & 0x1F), f64::from(half & 0x3FF));
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        0x1F if fraction == 0.0 => f64::INFINITY,
+fn half_to_f64(version: Version, half: u16) -> f64 {
+    let negative = half & 0x8000 != 0;
+    let (exponent, fraction) = (i32::from(half >> 10 & 0x1F), u64::from(half & 0x3FF));
+    let magnitude = match exponent {
+        0 => fraction as f64 * 2f64.powi(-24),
+        0x1F if fraction == 0 => f64::INFINITY,
+        // From 3.14 on a NaN keeps all that it has.
+        0x1F if version.since(14) => f64::from_bits(0x7FF << 52 | fraction << 42),
         0x1F => f64::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
-    }
+        _ => (1.0 + fraction as f64 / 1024.0) * 2f64.powi(exponent - 15),
+    };
+    f64::from_bits(magnitude.to_bits() | u64::from(negative) << 63)
 }
 
 /// Rounds to nearest, ties to even; `None` if a finite value is too large.
@@ -128,7 +250,8 @@ fn f64_to_half(value: f64) -> Option<u16> {
     let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
     let magnitude = value.abs();
     if value.is_nan() {
-        return Some(sign | 0x7E00);
+        // Quiet, with the upper bits of what else is in it.
+        return Some(sign | 0x7E00 | (value.to_bits() >> 42 & 0x1FF) as u16);
     }
     if magnitude.is_infinite() {
         return Some(sign | 0x7C00);

@@ -1,7 +1,7 @@
 //! What each operation means: the specification, in terms of a [`Heap`].
 //!
 //! The source of each is the function of the same name in CPython's `Objects/bytearrayobject.c`,
-//! `bytesobject.c`, `bytes_methods.c`, `memoryobject.c` and `picklebufobject.c`, of which the order of checks is kept:
+//! `bytesobject.c`, `bytes_methods.c`, `memoryobject.c` and `picklebufobject.c` and in `Modules/`, of which the order of checks is kept:
 //! it decides which of two errors is raised. Where versions differ, the version is asked.
 
 mod arrays;
@@ -84,16 +84,20 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             heap.empty(receiver(step));
             Ok(Value::None)
         }
-        Op::NewByteArray | Op::NewBytes | Op::NewStream | Op::Init | Op::NewView | Op::Acquire => {
-            make::run(heap, step)
-        }
+        Op::NewByteArray
+        | Op::NewBytes
+        | Op::NewArray
+        | Op::NewStream
+        | Op::Init
+        | Op::NewView
+        | Op::Acquire => make::run(heap, step),
         Op::ReleaseExport => {
             heap.release_export(receiver(step));
             Ok(Value::None)
         }
         Op::Crc32
         | Op::Hexlify
-        | Op::FromBytes
+        | Op::IntFromBytes
         | Op::FindAll
         | Op::PackInto
         | Op::UnpackFrom
@@ -105,8 +109,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Raw => views::raw(heap, step),
         Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
-            Some((format, bytes)) => {
-                let item = super::item::unpack(format, &bytes);
+            Some((form, bytes)) => {
+                let item = super::item::value(heap.version(), form, &bytes)?;
                 Ok(if heap.unpacks(receiver(step)) { Value::Tuple(vec![item]) } else { item })
             }
             None => Err(ErrorClass::StopIteration.into()),
@@ -253,6 +257,7 @@ fn loose(flavour: Flavour, bytes: &[u8]) -> Value {
     match flavour {
         Flavour::Bytes => Value::Bytes(bytes.into()),
         Flavour::ByteArray => Value::ByteArray(bytes.into()),
+        Flavour::Array(code) => Value::Array(code.letter(), bytes.into()),
         other => Value::Foreign(other.class().name().into()),
     }
 }
@@ -284,6 +289,17 @@ fn each_item<H: Heap>(
     items(heap, arg)?.iter().try_for_each(|item| f(heap, item))
 }
 
+/// The contents of an exporter.
+fn contents<H: Heap>(heap: &mut H, exporter: Slot) -> Buffer {
+    heap.operate(exporter, |memory| memory.contents())
+}
+
+/// The length of an exporter in items.
+fn length<H: Heap>(heap: &mut H, exporter: Slot) -> usize {
+    let size = heap.flavour(exporter).itemsize();
+    heap.operate(exporter, |memory| memory.length()) / size
+}
+
 /// The items of an iterable argument, as `list(arg)` has them, or `TypeError`.
 fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
     match arg {
@@ -291,8 +307,11 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
         Arg::Str(text) => Ok(text.chars().map(|letter| Value::Str(letter.to_string().into())).collect()),
         Arg::Bytes(bytes) => Ok(ints(bytes)),
         Arg::Slot(slot) => match slot.kind {
-            SlotKind::Exporter if heap.flavour(*slot) == Flavour::Stream => streams::lines(heap, *slot),
-            SlotKind::Exporter => Ok(ints(&heap.operate(*slot, |memory| memory.contents()))),
+            SlotKind::Exporter => match heap.flavour(*slot) {
+                Flavour::Array(code) => arrays::items(heap, *slot, code),
+                Flavour::Stream => streams::lines(heap, *slot),
+                _ => Ok(ints(&contents(heap, *slot))),
+            },
             SlotKind::View => views::items(heap, *slot),
             SlotKind::Export | SlotKind::Iterator => Err(ErrorClass::TypeError.into()),
         },
@@ -381,7 +400,7 @@ fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) != Flavour::Stream => {
-            heap.operate(*slot, |memory| memory.length())
+            length(heap, *slot)
         }
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
         _ => return Err(ErrorClass::TypeError.into()),
@@ -398,7 +417,7 @@ fn exact_bytes<H: Heap>(heap: &mut H, arg: &Arg) -> Option<Buffer> {
     match arg {
         Arg::Bytes(bytes) => Some(Buffer::from_slice(bytes)),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::Bytes => {
-            Some(heap.operate(*slot, |memory| memory.contents()))
+            Some(contents(heap, *slot))
         }
         _ => None,
     }

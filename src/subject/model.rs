@@ -4,7 +4,8 @@
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
 use super::heap::{
-    Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
+    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    unhashable_view,
 };
 use super::{Shown, Slots, meaning};
 use crate::exporter::{Exported, Format, Layout, Released};
@@ -366,7 +367,7 @@ impl Model {
         target: Id,
         next: usize,
         (layout, format): &(Layout, Format),
-    ) -> Option<(Format, Seen)> {
+    ) -> Option<(Form, Seen)> {
         let size = format.itemsize();
         let iteration = self.iterators.get_mut(iterator).expect("it was filled before");
         if next * size >= layout.nbytes() {
@@ -378,7 +379,7 @@ impl Model {
         let mut item =
             Seen::from_slice(&self.bytes_of(target)[layout.offset as usize + next * size..][..size]);
         format.reorder(&mut item);
-        Some((*format, item))
+        Some((Form::View(*format), item))
     }
 
     /// What an iterator that goes refers to; an export that it holds is given back.
@@ -723,7 +724,7 @@ impl Heap for Model {
         target.is_some_and(|id| matches!(self.kind(id), Kind::Exporter { flavour: Flavour::Stream, .. }))
     }
 
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass> {
         let Iteration { target, next, length, unpack } =
             self.iterators[iterator.at()].clone().expect("only filled slots are asked");
         let Some(target) = target else { return Ok(None) };
@@ -732,15 +733,14 @@ impl Heap for Model {
         }
         let item = match self.kind(target) {
             Kind::Exporter { flavour, bytes, .. } => {
-                let format = flavour.layout(0).format;
-                let item = bytes.chunks_exact(format.itemsize()).nth(next);
-                item.map(|item| (format, Seen::from_slice(item)))
+                let item = bytes.chunks_exact(flavour.itemsize()).nth(next);
+                item.map(|item| (flavour.form(), Seen::from_slice(item)))
             }
             Kind::View { layout, released, .. } => {
                 let shown = if *released { Err(Released) } else { Ok(layout) };
                 next_offset(self.version, length, next, shown)?.map(|offset| {
                     let bytes = &self.bytes_of(target)[offset as usize..][..layout.itemsize()];
-                    (layout.format, Seen::from_slice(bytes))
+                    (Form::View(layout.format), Seen::from_slice(bytes))
                 })
             }
             other => unreachable!("nothing iterates over {other:?}"),

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use super::heap::{
-    Buffer, Flavour, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset, unhashable_view,
+    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    unhashable_view,
 };
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
@@ -456,17 +457,17 @@ impl Heap for Native {
         matches!(self.iterated(iterator), Some(Provider::Stream(_)))
     }
 
-    fn advance(&mut self, iterator: Slot) -> Result<Option<(Format, Seen)>, ErrorClass> {
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass> {
         let iteration = self.iterators.get_mut(iterator).expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
         let item = match target {
             Target::Exporter(exporter) => {
-                let format = flavour(exporter).layout(0).format;
-                let size = format.itemsize();
+                let form = flavour(exporter).form();
+                let size = flavour(exporter).itemsize();
                 let place = iteration.next * size;
                 operate(exporter, |memory| {
                     let fits = place + size <= memory.length();
-                    fits.then(|| (format, (place..place + size).map(|place| memory.get(place)).collect()))
+                    fits.then(|| (form, (place..place + size).map(|place| memory.get(place)).collect()))
                 })
             }
             Target::Unpack(export, format) => {
@@ -475,7 +476,7 @@ impl Heap for Native {
                     let mut bytes = Seen::from_elem(0, size);
                     export.read(layout.offset + (iteration.next * size) as isize, &mut bytes);
                     format.reorder(&mut bytes);
-                    (*format, bytes)
+                    (Form::View(*format), bytes)
                 })
             }
             Target::View(view, length) => {
@@ -484,7 +485,7 @@ impl Heap for Native {
                         let layout = view.layout().map_err(|Released| ErrorClass::ValueError)?;
                         let mut bytes = Seen::from_elem(0, layout.itemsize());
                         view.read(offset, &mut bytes).map_err(|Released| ErrorClass::ValueError)?;
-                        Some((layout.format, bytes))
+                        Some((Form::View(layout.format), bytes))
                     }
                     None => None,
                 }

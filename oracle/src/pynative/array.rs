@@ -17,7 +17,7 @@ use super::sequence::{self, Sequence};
 #[derive(Debug)]
 pub struct Array(exporter::Array);
 
-/// The format of each type code.
+/// The format of each type code; half floats, which Rust does not convert, are left out.
 const FORMATS: [(char, &CStr); 14] = [
     ('b', c"b"),
     ('B', c"B"),
@@ -133,8 +133,9 @@ impl Array {
     #[new]
     #[pyo3(signature = (typecode, items = None, /))]
     fn new(typecode: char, items: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let code = TypeCode::of_letter(typecode).ok_or_else(|| {
-            let all: String = TypeCode::ALL.map(TypeCode::letter).iter().collect();
+        let known = FORMATS.iter().any(|(letter, _)| *letter == typecode);
+        let code = TypeCode::of_letter(typecode).filter(|_| known).ok_or_else(|| {
+            let all: String = FORMATS.iter().map(|(letter, _)| letter).collect();
             PyValueError::new_err(format!("bad typecode (must be one of {all})"))
         })?;
         let own = Self(exporter::Array::new(code, &[]));

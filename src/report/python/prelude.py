@@ -8,6 +8,8 @@ def same(found, expected):
         return False
     if isinstance(found, memoryview):
         return found.tobytes() == expected.tobytes()
+    if type(found).__name__ == "array":
+        return (found.typecode, found.tobytes()) == (expected.typecode, expected.tobytes())
     if isinstance(found, float):
         return found == expected or (found != found and expected != expected)
     if isinstance(found, (list, tuple)):
@@ -21,7 +23,17 @@ def show(value):
             return "memoryview(%r)" % value.tobytes()
         except Exception as error:
             return "memoryview that raises " + type(error).__name__
+    if type(value).__name__ == "array":
+        return "array.array(%r, %r)" % (value.typecode, value.tobytes())
     return repr(value)
+
+
+def buffer_info(array):
+    """That of an array, with the address counted from the begin of its memory."""
+    import ctypes
+    address, items = array.buffer_info()
+    start = ctypes.addressof(ctypes.c_char.from_buffer(array)) if items else address
+    return address - start, items
 
 
 def look(name):

@@ -1,9 +1,545 @@
-//! Operations of `array.array`: `Modules/arraymodule.c`.
+//! `array.array`: `Modules/arraymodule.c`.
 
-use super::super::heap::Heap;
-use super::Result;
-use crate::program::Step;
+use super::super::heap::{Buffer, Flavour, Heap, Memory, Version};
+use super::super::index::{self, Part};
+use super::super::item::{self, Item, LAST, Packed};
+use super::make::is_too_long;
+use super::{
+    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, length, literal, receiver,
+    views, with_buffer,
+};
+use crate::exporter::{Code, TypeCode};
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
 
-pub(super) fn run<H: Heap>(_: &mut H, step: &Step) -> Result {
-    unreachable!("{:?} is not an operation of array.array", step.op)
+mod compare;
+
+pub(super) use compare::{equal, less};
+
+/// `array_new`: the type code is looked at last.
+pub(super) fn make<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let version = heap.version();
+    let letters = letters(version, &step.args[0])?;
+    let is_text = letters == "u" || (letters == "w" && version.since(13));
+    let source = step.args.get(1);
+    match source {
+        Some(Arg::Str(_)) if !is_text => return Err(ErrorClass::TypeError.into()),
+        Some(source) if !is_text && array(heap, source).is_some_and(|(_, code)| is_wide(code)) => {
+            return Err(ErrorClass::TypeError.into());
+        }
+        Some(source) => check_iterable(heap, source)?,
+        None => {}
+    }
+    let code = type_code(version, letters).ok_or(ErrorClass::ValueError)?;
+    let bytes = match source {
+        None => Vec::new(),
+        Some(source) => contents_of(heap, code, source)?,
+    };
+    exporter(heap, step, Flavour::Array(code), bytes)
+}
+
+/// What is given as the type code: before 3.15 a `str` of one character, from then on any that C can hold.
+fn letters(version: Version, arg: &Arg) -> Result<&str> {
+    match arg {
+        Arg::Str(text) if version.since(15) => {
+            if text.contains('\0') {
+                Err(ErrorClass::ValueError.into())
+            } else {
+                Ok(text)
+            }
+        }
+        Arg::Str(text) if text.chars().count() == 1 => Ok(text),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// The type code of these letters, if the version has it.
+fn type_code(version: Version, letters: &str) -> Option<TypeCode> {
+    let mut all = letters.chars();
+    let code = TypeCode::of_letter(all.next()?)?;
+    let known = match code.letter() {
+        'w' => version.since(13),
+        'e' => version.since(15),
+        _ => true,
+    };
+    (known && all.next().is_none()).then_some(code)
+}
+
+/// Whether the items are characters.
+fn is_wide(code: TypeCode) -> bool {
+    code.code() == Code::Wide
+}
+
+/// The slot and the type of an argument that is an array.
+fn array<H: Heap>(heap: &H, arg: &Arg) -> Option<(Slot, TypeCode)> {
+    match arg {
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => match heap.flavour(*slot) {
+            Flavour::Array(code) => Some((*slot, code)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `PyObject_GetIter`, without the iterator.
+fn check_iterable<H: Heap>(heap: &H, arg: &Arg) -> Result<()> {
+    match arg {
+        Arg::List(_) | Arg::Tuple(_) | Arg::Str(_) | Arg::Bytes(_) => Ok(()),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => Ok(()),
+        Arg::Slot(slot) if slot.kind == SlotKind::View => views::check_iterable(heap, *slot),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// The contents of a new array: the memory of bytes and of an array of the same type, the items of anything else.
+fn contents_of<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> Result<Vec<u8>> {
+    if let Some((slot, other)) = array(heap, source) {
+        let bytes = contents(heap, slot);
+        // Between `u` and `w`, a character is a character.
+        if other == code || (is_wide(other) && is_wide(code)) {
+            if other != code {
+                values(heap.version(), other, &bytes)?;
+            }
+            return Ok(bytes.to_vec());
+        }
+    }
+    let is_bytearray = matches!(source, Arg::Slot(slot)
+        if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::ByteArray);
+    let memory = match (source, exact_bytes(heap, source)) {
+        (_, Some(bytes)) => Some(bytes),
+        (Arg::Slot(slot), None) if is_bytearray => Some(contents(heap, *slot)),
+        _ => None,
+    };
+    if let Some(bytes) = memory {
+        let whole = bytes.len().is_multiple_of(code.itemsize());
+        return if whole { Ok(bytes.to_vec()) } else { Err(ErrorClass::ValueError.into()) };
+    }
+    let (packed, error) = gather(heap, code, source);
+    error.map_or(Ok(packed), Err)
+}
+
+/// The bytes of what an iterable gives up to the first that is no item, and why it ended there. What is behind that is
+/// not asked for.
+fn gather<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> (Vec<u8>, Option<Stop>) {
+    let mut bytes = Vec::new();
+    let ended = each_item(heap, source, |_, item| {
+        bytes.extend_from_slice(&item::set(code, item)?);
+        Ok(())
+    });
+    (bytes, ended.err())
+}
+
+/// The bytes of values up to the first that is no item, and what is wrong with that.
+fn pack(code: TypeCode, items: &[Value]) -> (Vec<u8>, Option<ErrorClass>) {
+    let mut bytes = Vec::with_capacity(items.len() * code.itemsize());
+    for item in items {
+        match item::set(code, item) {
+            Ok(packed) => bytes.extend_from_slice(&packed),
+            Err(error) => return (bytes, Some(error)),
+        }
+    }
+    (bytes, None)
+}
+
+/// The item that an argument is.
+fn packed(code: TypeCode, arg: &Arg) -> Result<Packed> {
+    Ok(item::set(code, &literal(arg))?)
+}
+
+fn values(version: Version, code: TypeCode, bytes: &[u8]) -> Result<Vec<Value>> {
+    let items = bytes.chunks_exact(code.itemsize());
+    items.map(|bytes| Ok(item::get(version, code, bytes).map(Item::into_value)?)).collect()
+}
+
+/// The items of an array.
+pub(super) fn items<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode) -> Result<Vec<Value>> {
+    let bytes = contents(heap, slot);
+    values(heap.version(), code, &bytes)
+}
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let Flavour::Array(code) = heap.flavour(slot) else { unreachable!("{slot} is an array") };
+    let size = code.itemsize();
+    match step.op {
+        Op::Clear if !heap.version().since(13) => Err(ErrorClass::AttributeError.into()),
+
+        Op::Append => {
+            let item = packed(code, &step.args[0])?;
+            heap.operate(slot, |memory| insert(memory, isize::MAX, &item))
+        }
+        Op::Insert => {
+            let place = index::ssize(&step.args[0])?;
+            let item = packed(code, &step.args[1])?;
+            heap.operate(slot, |memory| insert(memory, place, &item))
+        }
+        Op::Pop => pop(heap, step, code),
+        Op::Remove => match place_of(heap, step, code, 0..usize::MAX)? {
+            Some(place) => heap.operate(slot, |memory| splice(memory, place * size, size, &[])),
+            None => Err(ErrorClass::ValueError.into()),
+        },
+        Op::Clear => heap.operate(slot, |memory| match memory.length() {
+            0 => Ok(Value::None),
+            length => splice(memory, 0, length, &[]),
+        }),
+        Op::Extend => extend(heap, slot, code, &step.args[0]),
+        Op::InPlaceAdd => match array(heap, &step.args[0]) {
+            Some(_) => extend(heap, slot, code, &step.args[0]),
+            None => Err(ErrorClass::TypeError.into()),
+        },
+        Op::InPlaceMultiply => in_place_multiply(heap, slot, &step.args[0]),
+        Op::FromBytes => from_bytes(heap, slot, size, &step.args[0]),
+        Op::FromList => from_list(heap, slot, code, &step.args[0]),
+        Op::FromUnicode => from_unicode(heap, slot, code, &step.args[0]),
+
+        Op::Reverse => heap.operate(slot, |memory| {
+            let bytes = memory.contents();
+            let reversed: Buffer = bytes.chunks_exact(size).rev().flatten().copied().collect();
+            memory.write(0, 1, &reversed);
+            Ok(Value::None)
+        }),
+        Op::ByteSwap => heap.operate(slot, |memory| {
+            let mut bytes = memory.contents();
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            memory.write(0, 1, &bytes);
+            Ok(Value::None)
+        }),
+        Op::UnderCopy => {
+            let bytes = contents(heap, slot);
+            exporter(heap, step, Flavour::Array(code), bytes.to_vec())
+        }
+        Op::Add => add(heap, step, code),
+        Op::Multiply => multiply(heap, step, code),
+        Op::Item => get(heap, step, code),
+        Op::SetItem => set(heap, slot, code, &step.args[0], &step.args[1]),
+        Op::DelItem => delete(heap, slot, size, &step.args[0]),
+        Op::Iter => {
+            heap.iterate(super::dest(step), slot);
+            Ok(Value::Stored)
+        }
+        Op::Count | Op::IndexOf | Op::Contains => look_for(heap, step, code),
+        _ => describe(heap, step.op, slot, code),
+    }
+}
+
+/// Operations that only look.
+fn describe<H: Heap>(heap: &mut H, op: Op, slot: Slot, code: TypeCode) -> Result {
+    Ok(match op {
+        Op::Length => Value::Int(length(heap, slot) as i128),
+        Op::List | Op::ToList => Value::List(items(heap, slot, code)?),
+        Op::ToBytes => Value::Bytes(contents(heap, slot).as_slice().into()),
+        Op::ToUnicode => to_unicode(code, &contents(heap, slot))?,
+        Op::TypeCode => Value::Str(code.letter().to_string().into()),
+        Op::ItemSize => Value::Int(code.itemsize() as i128),
+        // The address counts from the begin of the memory.
+        Op::BufferInfo => Value::Tuple(vec![Value::Int(0), Value::Int(length(heap, slot) as i128)]),
+        Op::Hash => return Err(ErrorClass::TypeError.into()),
+        _ => unreachable!("{op:?} is not an operation of array.array"),
+    })
+}
+
+/// `array_resize` to another length.
+fn splice(memory: &mut dyn Memory, at: usize, removed: usize, bytes: &[u8]) -> Result {
+    if memory.length() - removed + bytes.len() > limits::LENGTH {
+        return Err(TOO_LONG);
+    }
+    memory.splice(at, removed, bytes)?;
+    Ok(Value::None)
+}
+
+/// Appends; that nothing is appended is no resize.
+fn append(memory: &mut dyn Memory, bytes: &[u8]) -> Result {
+    let length = memory.length();
+    if bytes.is_empty() { Ok(Value::None) } else { splice(memory, length, 0, bytes) }
+}
+
+/// `ins1`
+fn insert(memory: &mut dyn Memory, place: isize, item: &[u8]) -> Result {
+    let items = memory.length() / item.len();
+    let place = if place < 0 {
+        place.saturating_add_unsigned(items).max(0) as usize
+    } else {
+        (place as usize).min(items)
+    };
+    splice(memory, place * item.len(), 0, item)
+}
+
+fn pop<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
+    let place = step.args.first().map_or(Ok(-1), index::ssize)?;
+    let (version, size) = (heap.version(), code.itemsize());
+    heap.operate(receiver(step), |memory| {
+        let place = index::place(place, memory.length() / size).ok_or(ErrorClass::IndexError)?;
+        let item = item::get(version, code, &memory.contents()[place * size..][..size])?;
+        splice(memory, place * size, size, &[])?;
+        Ok(item.into_value())
+    })
+}
+
+/// `array_do_extend`: of anything but an array of the same type the items are appended one by one, and those before
+/// an error stay.
+fn extend<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Result {
+    if let Some((other, other_code)) = array(heap, arg) {
+        if other_code != code {
+            return Err(ErrorClass::TypeError.into());
+        }
+        let bytes = contents(heap, other);
+        return heap.operate(slot, |memory| append(memory, &bytes));
+    }
+    check_iterable(heap, arg)?;
+    let (bytes, error) = gather(heap, code, arg);
+    heap.operate(slot, |memory| append(memory, &bytes))?;
+    error.map_or(Ok(Value::None), Err)
+}
+
+fn from_bytes<H: Heap>(heap: &mut H, slot: Slot, size: usize, arg: &Arg) -> Result {
+    with_buffer(heap, arg, Request::Simple, |heap, layout, bytes| {
+        if layout.itemsize() != 1 {
+            return Err(ErrorClass::TypeError.into());
+        }
+        if !bytes.len().is_multiple_of(size) {
+            return Err(ErrorClass::ValueError.into());
+        }
+        heap.operate(slot, |memory| append(memory, bytes))
+    })?
+}
+
+/// Room for all items is made before any is read.
+fn from_list<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Result {
+    let Arg::List(items) = arg else {
+        return Err(ErrorClass::TypeError.into());
+    };
+    if items.is_empty() {
+        return Ok(Value::None);
+    }
+    let values: Vec<Value> = items.iter().map(literal).collect();
+    heap.operate(slot, |memory| {
+        if memory.length() + values.len() * code.itemsize() > limits::LENGTH {
+            return Err(TOO_LONG);
+        }
+        memory.splice(memory.length(), 0, &[])?;
+        let (bytes, error) = pack(code, &values);
+        error.map_or_else(|| append(memory, &bytes), |error| Err(error.into()))
+    })
+}
+
+fn from_unicode<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Result {
+    let Arg::Str(text) = arg else {
+        return Err(ErrorClass::TypeError.into());
+    };
+    if !is_wide(code) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let bytes: Buffer = text.chars().flat_map(|letter| u32::from(letter).to_ne_bytes()).collect();
+    heap.operate(slot, |memory| append(memory, &bytes))
+}
+
+/// A `u` may hold surrogates; `w` is decoded as UTF-32.
+fn to_unicode(code: TypeCode, bytes: &[u8]) -> Result {
+    if !is_wide(code) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let strict = code.letter() == 'w';
+    let codes = || bytes.chunks_exact(code.itemsize()).map(item::code_point);
+    if strict && codes().any(|code| char::from_u32(code).is_none()) {
+        return Err(ErrorClass::UnicodeDecodeError.into());
+    }
+    if codes().any(|code| code > LAST) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    Ok(item::text(codes()))
+}
+
+/// `array_concat`
+fn add<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
+    match array(heap, &step.args[0]) {
+        Some((other, other_code)) if other_code == code => {
+            let mut bytes = contents(heap, receiver(step)).to_vec();
+            bytes.extend_from_slice(&contents(heap, other));
+            exporter(heap, step, Flavour::Array(code), bytes)
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+fn multiply<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
+    let times = index::ssize(&step.args[0])?;
+    let bytes = contents(heap, receiver(step));
+    let size = bytes.len() as i128 * times.max(0) as i128;
+    if is_too_long(size) {
+        return Err(TOO_LONG);
+    }
+    if size > limits::LENGTH as i128 {
+        return Err(ErrorClass::MemoryError.into());
+    }
+    let repeated = bytes.iter().copied().cycle().take(size as usize).collect();
+    exporter(heap, step, Flavour::Array(code), repeated)
+}
+
+/// `array_inplace_repeat`: what no machine can count is a `MemoryError` before exports are looked at.
+fn in_place_multiply<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
+    let times = index::ssize(arg)?;
+    heap.operate(slot, |memory| {
+        let bytes = memory.contents();
+        let size = bytes.len() as i128 * times.max(0) as i128;
+        if size > isize::MAX as i128 {
+            return Err(ErrorClass::MemoryError.into());
+        }
+        if is_too_long(size) {
+            return Err(TOO_LONG);
+        }
+        if size == bytes.len() as i128 {
+            return Ok(Value::None);
+        }
+        if size > limits::LENGTH as i128 {
+            memory.splice(0, 0, &[])?;
+            return Err(ErrorClass::MemoryError.into());
+        }
+        let repeated: Buffer = bytes.iter().copied().cycle().take(size as usize).collect();
+        splice(memory, 0, bytes.len(), &repeated)
+    })
+}
+
+/// The first of the items in `range` that equals the first argument.
+fn place_of<H: Heap>(
+    heap: &mut H,
+    step: &Step,
+    code: TypeCode,
+    range: std::ops::Range<usize>,
+) -> Result<Option<usize>> {
+    let bytes = contents(heap, receiver(step));
+    for (place, bytes) in bytes.chunks_exact(code.itemsize()).enumerate().take(range.end).skip(range.start) {
+        let item = item::get(heap.version(), code, bytes)?.into_value();
+        if super::compare::item_equals(heap, &item, &step.args[0])? {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
+}
+
+fn look_for<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
+    match step.op {
+        Op::Contains => {
+            let found = place_of(heap, step, code, 0..usize::MAX)?;
+            Ok(Value::Bool(found.is_some()))
+        }
+        Op::Count => {
+            if step.args.len() > 1 {
+                return Err(ErrorClass::TypeError.into());
+            }
+            let mut count = 0;
+            for item in items(heap, receiver(step), code)? {
+                count += i128::from(super::compare::item_equals(heap, &item, &step.args[0])?);
+            }
+            Ok(Value::Int(count))
+        }
+        _ => {
+            // `start` and `stop` are of 3.10.
+            if step.args.len() > 1 && !heap.version().since(10) {
+                return Err(ErrorClass::TypeError.into());
+            }
+            // `slice_index(accept={int})`: None is refused.
+            let bound = |arg: Option<&Arg>, default: isize| -> Result<isize> {
+                Ok(arg.map_or(Ok(default), |arg| index::index(arg).map(index::clipped))?)
+            };
+            let start = bound(step.args.get(1), 0)?;
+            let stop = bound(step.args.get(2), isize::MAX)?;
+            let (start, stop) = index::range(start, stop, length(heap, receiver(step)));
+            match place_of(heap, step, code, start..stop)? {
+                Some(place) => Ok(Value::Int(place as i128)),
+                None => Err(ErrorClass::ValueError.into()),
+            }
+        }
+    }
+}
+
+/// `array_subscr`
+fn get<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
+    let slot = receiver(step);
+    let size = code.itemsize();
+    match &step.args[0] {
+        key @ Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            let bytes = contents(heap, slot);
+            let place = index::place(place, bytes.len() / size).ok_or(ErrorClass::IndexError)?;
+            Ok(item::get(heap.version(), code, &bytes[place * size..][..size])?.into_value())
+        }
+        Arg::Slice(slice) => {
+            let bytes = contents(heap, slot);
+            let part = index::slice(slice, bytes.len() / size)?;
+            let items = part.places().flat_map(|place| &bytes[place * size..][..size]);
+            exporter(heap, step, Flavour::Array(code), items.copied().collect())
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// `array_ass_subscr` with a value.
+fn set<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, key: &Arg, value: &Arg) -> Result {
+    let size = code.itemsize();
+    match key {
+        Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            let items = length(heap, slot);
+            let place = index::place(place, items).ok_or(ErrorClass::IndexError)?;
+            let item = packed(code, value)?;
+            heap.operate(slot, |memory| memory.write(place * size, 1, &item));
+            Ok(Value::None)
+        }
+        Arg::Slice(slice) => {
+            let part = index::slice(slice, length(heap, slot))?;
+            match array(heap, value) {
+                // Of itself it takes a copy.
+                Some((other, other_code)) if other_code == code => {
+                    let bytes = contents(heap, other);
+                    heap.operate(slot, |memory| assign(memory, part, size, &bytes))
+                }
+                _ => Err(ErrorClass::TypeError.into()),
+            }
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// `array_ass_subscr` without a value.
+fn delete<H: Heap>(heap: &mut H, slot: Slot, size: usize, key: &Arg) -> Result {
+    match key {
+        Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            heap.operate(slot, |memory| {
+                let place = index::place(place, memory.length() / size).ok_or(ErrorClass::IndexError)?;
+                splice(memory, place * size, size, &[])
+            })
+        }
+        Arg::Slice(slice) => {
+            let part = index::slice(slice, length(heap, slot))?;
+            heap.operate(slot, |memory| assign(memory, part, size, &[]))
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// Assigns items to a slice; nothing deletes it. Exports forbid what would change the length, and to assign nothing
+/// (clause S3).
+fn assign(memory: &mut dyn Memory, part: Part, size: usize, bytes: &[u8]) -> Result {
+    let needed = bytes.len() / size;
+    if needed == part.count && needed > 0 {
+        for (place, item) in part.places().zip(bytes.chunks_exact(size)) {
+            memory.write(place * size, 1, item);
+        }
+        return Ok(Value::None);
+    }
+    if part.step == 1 {
+        // "for 'a[2:1] = ...', the insertion point is 'start', not 'stop'"
+        return splice(memory, part.start as usize * size, part.count * size, bytes);
+    }
+    memory.splice(0, 0, &[])?;
+    if needed > 0 {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let contents = memory.contents();
+    let mut doomed = vec![false; contents.len() / size];
+    part.places().for_each(|place| doomed[place] = true);
+    let items = contents.chunks_exact(size).zip(doomed);
+    let kept: Buffer = items.filter(|(_, doomed)| !doomed).flat_map(|(item, _)| item).copied().collect();
+    splice(memory, 0, contents.len(), &kept)
 }

@@ -3,9 +3,9 @@
 //! Each type compares with what it knows and leaves the rest to the other: `do_richcompare` of
 //! `Objects/object.c`.
 
-use super::super::heap::{Buffer, Flavour, Heap};
+use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item;
-use super::{Request, Result, receiver, with_buffer};
+use super::{Request, Result, arrays, receiver, with_buffer};
 use crate::exporter::Layout;
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step};
@@ -16,6 +16,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
         Op::Equal => equal(heap, &one, other).map(Value::Bool),
         _ => {
+            if let (Side::Array(one), Side::Array(other)) = (side(heap, &one), side(heap, other)) {
+                return arrays::less(heap, one, other).map(Value::Bool);
+            }
             let order = match compare_bytes(heap, &one, other) {
                 Some(order) => Some(order),
                 None => compare_bytes(heap, other, &one).map(std::cmp::Ordering::reverse),
@@ -33,6 +36,10 @@ fn equal<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Result<bool> {
     for (left, right) in [(one, other), (other, one)] {
         let answer = match side(heap, left) {
             Side::ByteArray | Side::Bytes => compare_bytes(heap, left, right).map(|order| Ok(order.is_eq())),
+            Side::Array(array) => match side(heap, right) {
+                Side::Array(other) => Some(arrays::equal(heap, array, other)),
+                _ => None,
+            },
             Side::View(view) => view_equals(heap, view, right).transpose(),
             Side::Other => None,
         };
@@ -47,6 +54,7 @@ fn equal<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Result<bool> {
 enum Side {
     ByteArray,
     Bytes,
+    Array(Slot),
     View(Slot),
     Other,
 }
@@ -59,7 +67,8 @@ fn side<H: Heap>(heap: &H, arg: &Arg) -> Side {
             SlotKind::Exporter => match heap.flavour(*slot) {
                 Flavour::Bytes => Side::Bytes,
                 Flavour::ByteArray => Side::ByteArray,
-                Flavour::Array(_) | Flavour::Mmap(_) | Flavour::Stream => Side::Other,
+                Flavour::Array(_) => Side::Array(*slot),
+                Flavour::Mmap(_) | Flavour::Stream => Side::Other,
             },
             SlotKind::Export | SlotKind::Iterator => Side::Other,
         },
@@ -107,8 +116,8 @@ fn view_equals<H: Heap>(heap: &mut H, view: Slot, other: &Arg) -> Result<Option<
     let own = with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
         Ok((layout.clone(), Buffer::from_slice(bytes)))
     })??;
-    match with_buffer(heap, other, Request::Full, |_, layout, bytes| {
-        Ok(same_items(&own.0, &own.1, layout, bytes))
+    match with_buffer(heap, other, Request::Full, |heap, layout, bytes| {
+        Ok(same_items(heap.version(), &own.0, &own.1, layout, bytes))
     }) {
         Ok(result) => result.map(Some),
         Err(_) => Ok(None),
@@ -131,16 +140,22 @@ pub(super) fn same_shape(one: &Layout, other: &Layout) -> bool {
     true
 }
 
-/// Whether two buffers are equal by shape and by the values of their items.
-fn same_items(one: &Layout, one_bytes: &[u8], other: &Layout, other_bytes: &[u8]) -> bool {
+/// Whether two buffers are equal by shape and by the values of their items. Of a format that neither memoryview nor
+/// `struct` knows, nothing is equal, not even where there is nothing.
+fn same_items(version: Version, one: &Layout, one_bytes: &[u8], other: &Layout, other_bytes: &[u8]) -> bool {
+    let unpack = |layout: &Layout, bytes: &[u8]| item::unpack(version, layout.format, bytes).ok();
+    let mut items = one_bytes.chunks_exact(one.itemsize()).zip(other_bytes.chunks_exact(other.itemsize()));
     same_shape(one, other)
-        && one_bytes.chunks_exact(one.itemsize()).zip(other_bytes.chunks_exact(other.itemsize())).all(
-            |(left, right)| same_value(&item::unpack(one.format, left), &item::unpack(other.format, right)),
-        )
+        && one.format.is_native()
+        && other.format.is_native()
+        && items.all(|(left, right)| match (unpack(one, left), unpack(other, right)) {
+            (Some(left), Some(right)) => same_value(&left, &right),
+            _ => false,
+        })
 }
 
 /// Equality of two items as Python values.
-fn same_value(one: &Value, other: &Value) -> bool {
+pub(super) fn same_value(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Float(one), Value::Float(other)) => one.value() == other.value(),
         (Value::Float(float), value) | (value, Value::Float(float)) => {

@@ -31,7 +31,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Digest => {
             with_bytes(heap, first, |_, bytes| Ok(Value::Bytes(Sha256::digest(bytes).as_slice().into())))
         }
-        Op::FromBytes => from_bytes(heap, first, &step.args[1]),
+        Op::IntFromBytes => from_bytes(heap, first, &step.args[1]),
         Op::FindAll => find_all(heap, first, &step.args[1]),
         Op::Written => written(heap, first),
         Op::Received | Op::ReadFromFile => {
@@ -178,14 +178,14 @@ fn pack(
 
 /// `Struct_unpack_from_impl`
 fn unpack_from<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let format = struct_format(&step.args[0])?;
+    let (version, format) = (heap.version(), struct_format(&step.args[0])?);
     with_bytes(heap, &step.args[1], |_, bytes| {
         let offset = step.args.get(2).map_or(Ok(0), index::ssize)?;
         let start = place(offset, format.map_or(0, Format::itemsize), bytes.len())?;
         let Some(format) = format else { return Ok(Value::Tuple(Vec::new())) };
         let mut item = item::Packed::from_slice(&bytes[start..start + format.itemsize()]);
         format.reorder(&mut item);
-        Ok(Value::Tuple(vec![item::unpack(format, &item)]))
+        Ok(Value::Tuple(vec![item::unpack(version, format, &item)?]))
     })
 }
 

@@ -4,7 +4,8 @@ use super::super::heap::{Buffer, Flavour, Heap, Memory, Version};
 use super::super::{index, search};
 use super::make::{bytearray_of, is_too_long, set_len};
 use super::{
-    Result, TOO_LONG, byte_items, bytes_of, exporter, hex, ints, is_exporter, loose, receiver, with_bytes,
+    Result, TOO_LONG, byte_items, bytes_of, contents, exporter, hex, ints, is_exporter, loose, receiver,
+    with_bytes,
 };
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
@@ -119,10 +120,6 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::DelItem => del_item(heap, slot, &step.args[0]),
         _ => unreachable!("{:?} is not an operation of an exporter", step.op),
     }
-}
-
-fn contents<H: Heap>(heap: &mut H, slot: Slot) -> Buffer {
-    heap.operate(slot, |memory| memory.contents())
 }
 
 fn insert(memory: &mut dyn Memory, place: isize, byte: u8) -> Result {

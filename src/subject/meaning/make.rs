@@ -1,4 +1,5 @@
-//! Construction: `bytearray()`, `bytes()`, `BytesIO()`, `memoryview()`, `PickleBuffer()`, and `__init__` again.
+//! Construction: `bytearray()`, `bytes()`, `array()`, `BytesIO()`, `memoryview()`, `PickleBuffer()`, and `__init__`
+//! again.
 
 use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
@@ -14,7 +15,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let exporter = receiver(step);
             match heap.flavour(exporter) {
                 // `object.__init__`, which accepts anything after another `__new__`.
-                Flavour::Bytes => Ok(Value::None),
+                Flavour::Bytes | Flavour::Array(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 Flavour::Stream => super::streams::init(heap, step),
                 other => unreachable!("no operation makes {} yet", other.class().name()),
@@ -32,6 +33,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             super::exporter(heap, step, Flavour::Bytes, bytes)
         }
         Op::NewStream => super::streams::make(heap, step),
+        Op::NewArray => super::arrays::make(heap, step),
         Op::NewView | Op::Acquire => {
             let source = source(heap, &step.args[0])?;
             let dest = super::dest(step);

@@ -132,7 +132,7 @@ pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
     let layout = heap.layout(view)?;
     match layout.ndim() {
         0 => Err(ErrorClass::TypeError.into()),
-        1 => Ok(values(layout.format, &contents(heap, view)?)),
+        1 => values(heap, layout.format, &contents(heap, view)?),
         // Before 3.10 nothing is refused until an item is asked for.
         _ if !has_iterator(heap) && layout.shape[0] == 0 => Ok(Vec::new()),
         _ => Err(ErrorClass::NotImplementedError.into()),
@@ -144,12 +144,16 @@ fn has_iterator<H: Heap>(heap: &H) -> bool {
     heap.version().since(10)
 }
 
-fn values(format: Format, bytes: &[u8]) -> Vec<Value> {
-    bytes.chunks_exact(format.itemsize()).map(|bytes| item::unpack(format, bytes)).collect()
+fn values<H: Heap>(heap: &H, format: Format, bytes: &[u8]) -> Result<Vec<Value>> {
+    bytes.chunks_exact(format.itemsize()).map(|bytes| unpack(heap, format, bytes)).collect()
 }
 
-fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let view = receiver(step);
+fn unpack<H: Heap>(heap: &H, format: Format, bytes: &[u8]) -> Result {
+    Ok(item::unpack(heap.version(), format, bytes)?)
+}
+
+/// What asking a view for an iterator raises.
+pub(super) fn check_iterable<H: Heap>(heap: &H, view: Slot) -> Result<()> {
     if has_iterator(heap) {
         match heap.layout(view)?.ndim() {
             0 => return Err(ErrorClass::TypeError.into()),
@@ -157,6 +161,12 @@ fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
             _ => return Err(ErrorClass::NotImplementedError.into()),
         }
     }
+    Ok(())
+}
+
+fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let view = receiver(step);
+    check_iterable(heap, view)?;
     heap.iterate(super::dest(step), view);
     Ok(Value::Stored)
 }
@@ -164,20 +174,17 @@ fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn tolist<H: Heap>(heap: &H, view: Slot) -> Result {
     let layout = heap.layout(view)?;
     let bytes = contents(heap, view)?;
-    Ok(nested(layout.format, &layout.shape, &bytes))
+    nested(heap, layout.format, &layout.shape, &bytes)
 }
 
-fn nested(format: Format, shape: &[isize], bytes: &[u8]) -> Value {
+fn nested<H: Heap>(heap: &H, format: Format, shape: &[isize], bytes: &[u8]) -> Result {
     match shape {
-        [] => item::unpack(format, bytes),
-        [_] => Value::List(values(format, bytes)),
+        [] => unpack(heap, format, bytes),
+        [_] => values(heap, format, bytes).map(Value::List),
         [first, rest @ ..] => {
             let size = rest.iter().product::<isize>() as usize * format.itemsize();
-            Value::List(
-                (0..*first as usize)
-                    .map(|place| nested(format, rest, &bytes[place * size..][..size]))
-                    .collect(),
-            )
+            let part = |place| nested(heap, format, rest, &bytes[place * size..][..size]);
+            (0..*first as usize).map(part).collect::<Result<_>>().map(Value::List)
         }
     }
 }
@@ -300,10 +307,18 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     };
     let start = bound(step.args.get(1), 0)?;
     let stop = bound(step.args.get(2), isize::MAX)?;
-    let items = items(heap, view)?;
+    let layout = heap.layout(view)?;
+    match layout.ndim() {
+        0 => return Err(ErrorClass::TypeError.into()),
+        1 => {}
+        _ => return Err(ErrorClass::NotImplementedError.into()),
+    }
+    let (format, bytes) = (layout.format, contents(heap, view)?);
+    let items = bytes.chunks_exact(format.itemsize());
     let (start, stop) = index::range(start, stop, items.len());
-    for (place, item) in items.iter().enumerate().take(stop).skip(start) {
-        if super::compare::item_equals(heap, item, &step.args[0])? {
+    for (place, bytes) in items.enumerate().take(stop).skip(start) {
+        let item = unpack(heap, format, bytes)?;
+        if super::compare::item_equals(heap, &item, &step.args[0])? {
             return Ok(Value::Int(place as i128));
         }
     }
@@ -347,7 +362,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
         let mut bytes = [0; 8];
         let bytes = &mut bytes[..layout.itemsize()];
         heap.read(view, offset, bytes)?;
-        Ok(item::unpack(layout.format, bytes))
+        unpack(heap, layout.format, bytes)
     };
     if layout.ndim() == 0 {
         return match key {
@@ -443,7 +458,7 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
         Arg::Slice(_) => true,
         Arg::Slot(slot) => match slot.kind {
             SlotKind::Exporter if heap.flavour(*slot) == Flavour::Stream => true,
-            SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()) != 0,
+            SlotKind::Exporter => super::length(heap, *slot) != 0,
             SlotKind::View => match length(heap, *slot) {
                 Ok(length) => length != 0,
                 Err(super::Stop::Raise(class)) => return Err(class),

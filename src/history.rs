@@ -41,6 +41,7 @@ error_classes!(
     IndexError,
     MemoryError,
     NotImplementedError,
+    OSError,
     OverflowError,
     RuntimeError,
     StopIteration,
@@ -91,6 +92,8 @@ pub enum Value {
     /// The hash that `bytes` of these contents has. A specification cannot know the number, since
     /// an interpreter chooses it at random.
     HashOf(Seen),
+    /// The hash of the object in this slot, which depends on where the object is: any int.
+    HashOfObject(Slot),
     /// One of the program's own objects: the lowest slot that holds it, or none.
     Object(Option<Slot>),
     /// Anything else, by the name of its type: no operation returns such a thing.
@@ -128,6 +131,8 @@ pub enum Skip {
     Empty(Slot),
     /// An object would grow beyond [`crate::program::limits::LENGTH`].
     TooLong,
+    /// What it does depends on the machine, or it makes memory that nobody can read.
+    Machine,
 }
 
 impl Outcome {
@@ -168,6 +173,7 @@ impl fmt::Display for Outcome {
             Outcome::Raised(class) => class.fmt(f),
             Outcome::Skipped(Skip::Empty(slot)) => write!(f, "skipped: {slot} is empty"),
             Outcome::Skipped(Skip::TooLong) => f.write_str("skipped: too long"),
+            Outcome::Skipped(Skip::Machine) => f.write_str("skipped: the machine decides"),
         }
     }
 }
@@ -202,6 +208,7 @@ impl fmt::Display for Value {
                 write_bytes(f, bytes)?;
                 f.write_str(")")
             }
+            Value::HashOfObject(slot) => write!(f, "hash({slot})"),
             Value::Object(Some(slot)) => slot.fmt(f),
             Value::Object(None) => f.write_str("an object without a slot"),
             Value::Foreign(name) => write!(f, "<{name}>"),

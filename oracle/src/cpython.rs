@@ -5,7 +5,7 @@
 
 use buflock::exporter::{Mapping, TypeCode};
 use buflock::history::{ErrorClass, Outcome, Seen, Skip, Value};
-use buflock::program::op::home;
+use buflock::program::op::{MAPPED_FILE, home};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::{
     Flavour, Model, Picture, Shown, Subject, Unrest, ViewPicture, first_different, occupied,
@@ -27,8 +27,8 @@ pub struct CPython {
     names: Vec<Option<Object>>,
     classes: Vec<Object>,
     none: Object,
-    enter: Object,
-    exit: Object,
+    /// A function that does nothing with its argument but to enter and to leave it.
+    with: Object,
     to_bytes: Object,
     shared: Shared,
     /// A list of the errors that the interpreter printed since the last run.
@@ -77,7 +77,7 @@ impl CPython {
             let name = |op: Op| match op.row().syntax {
                 Syntax::Call(name) => {
                     let (module, attribute) = home(name);
-                    Some(import(module, attribute))
+                    Some(if module.is_empty() { function(py, attribute) } else { import(module, attribute) })
                 }
                 Syntax::Method(name) | Syntax::Attribute(name) => {
                     let name = std::ffi::CString::new(name).expect("no name contains a zero");
@@ -98,8 +98,7 @@ impl CPython {
                     .map(class)
                     .collect(),
                 none: py.None(),
-                enter: raw::interned(py, c"__enter__"),
-                exit: raw::interned(py, c"__exit__"),
+                with: with(py),
                 to_bytes: raw::interned(py, c"tobytes"),
                 shared: Shared::new(py),
                 complaints: listen(py),
@@ -189,10 +188,8 @@ impl CPython {
                 None => return self.exhausted(),
             },
             (Syntax::With, [object], _) => {
-                let entered = raw::call_method(py, &self.enter, &[object.clone_ref(py)])?;
-                let none = || self.none.clone_ref(py);
-                raw::call_method(py, &self.exit, &[entered, none(), none(), none()])?;
-                return Ok(Value::None);
+                raw::call(py, &self.with, &[object.clone_ref(py)])?;
+                return none();
             }
             (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
         };
@@ -296,6 +293,24 @@ impl CPython {
             }
         }
     }
+}
+
+/// What runs `with it: pass`, as no function of the C API does.
+fn with(py: Python<'_>) -> Object {
+    let globals = pyo3::types::PyDict::new(py);
+    let code = c"def enter_and_leave(it):\n    with it:\n        pass\n";
+    let function =
+        py.run(code, Some(&globals), None).and_then(|()| globals.as_any().get_item("enter_and_leave"));
+    function.expect("failed to compile a function").unbind()
+}
+
+/// A function of programs that Python lacks.
+fn function(py: Python<'_>, name: &str) -> Object {
+    let globals = pyo3::types::PyDict::new(py);
+    let code = std::ffi::CString::new(format!("import mmap, tempfile\n{MAPPED_FILE}"));
+    let code = code.expect("no function contains a zero");
+    let function = py.run(&code, Some(&globals), None).and_then(|()| globals.as_any().get_item(name));
+    function.expect("failed to compile a function").unbind()
 }
 
 /// The list of complaints of this interpreter, which begins with this call.

@@ -22,7 +22,7 @@ pub const TEXT: usize = 24;
 /// Items of a list or tuple in a program.
 pub const ITEMS: usize = 8;
 /// Arguments of one operation.
-pub const ARGUMENTS: usize = 3;
+pub const ARGUMENTS: usize = 5;
 /// Bytes of one exporter. A step that would make one longer is skipped on every subject.
 pub const LENGTH: usize = 4096;
 /// Numbers between [`LENGTH`] and this are clamped: as a size they would ask the machine for real

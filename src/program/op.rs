@@ -35,10 +35,15 @@ pub enum Syntax {
     Drop,
 }
 
+/// The function of programs that Python lacks, as Python: it wants the modules `mmap` and `tempfile`.
+pub const MAPPED_FILE: &str = include_str!("mapped_file.py");
+
 /// The module of a class or a function that is written so, and its name there.
 pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
+        // In none: whoever runs programs has to define it, as `program/mapped_file.py` does.
+        "mapped_file" => ("", name),
         _ => name.rsplit_once('.').unwrap_or(("builtins", name)),
     }
 }
@@ -169,6 +174,22 @@ pub enum Role {
     Separator,
     /// The exporter of a new view or export.
     Exporter,
+    /// The number of an open file.
+    FileNumber,
+    /// Who sees what is written to a map.
+    MapFlags,
+    /// What may be done with the pages of a map.
+    Protection,
+    /// The length of a map of a file; zero is all of it.
+    FileLength,
+    /// How a map is used, in one word for the two above.
+    Access,
+    /// What a cursor is moved from.
+    Whence,
+    /// Where a part of a map begins that is flushed or advised about.
+    Offset,
+    /// What the system is told of the use of a map.
+    Advice,
 }
 
 /// What comes out of an operation.
@@ -243,6 +264,8 @@ operations! {
     // Exporters: made, and made again.
     NewByteArray: Call("bytearray"), Nothing, 0 of [Source], Into(Exporter), 30;
     NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
+    NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 9;
+    MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 4;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray, 1 of [Byte], Value, 16;
@@ -251,7 +274,7 @@ operations! {
     Pop: Method("pop"), Exporter of ByteArray, 0 of [Index], Value, 12;
     Remove: Method("remove"), Exporter of ByteArray, 1 of [Byte], Value, 6;
     Clear: Method("clear"), Exporter of ByteArray, 0 of [], Value, 8;
-    Resize: Method("resize"), Exporter of ByteArray, 1 of [Size], Value, 4;
+    Resize: Method("resize"), Exporter of ByteArray | Mmap, 1 of [Size], Value, 4;
     TakeBytes: Method("take_bytes"), Exporter of ByteArray, 0 of [Index], Maybe(Exporter), 2;
     InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 10;
     InPlaceMultiply: InPlace("*="), Exporter, 1 of [Times], Value, 6;
@@ -260,13 +283,28 @@ operations! {
     Copy: Method("copy"), Exporter of ByteArray, 0 of [], Maybe(Exporter), 4;
     Add: Binary("+"), Exporter, 1 of [Buffer], Maybe(Exporter), 6;
     Multiply: Binary("*"), Exporter, 1 of [Times], Maybe(Exporter), 4;
-    Find: Method("find"), Exporter of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
+    Find: Method("find"), Exporter of Bytes | ByteArray | Mmap, 1 of [Needle Index Index], Value, 5;
+    RFind: Method("rfind"), Exporter of Bytes | ByteArray | Mmap, 1 of [Needle Index Index], Value, 2;
     StartsWith: Method("startswith"), Exporter of Bytes | ByteArray, 1 of [Buffer Index Index], Value, 4;
     Split: Method("split"), Exporter of Bytes | ByteArray, 0 of [Separator Index], Value, 4;
     Join: Method("join"), Exporter of Bytes | ByteArray, 1 of [Parts], Maybe(Exporter), 5;
     Replace: Method("replace"), Exporter of Bytes | ByteArray, 2 of [Buffer Buffer Times], Maybe(Exporter), 5;
     Translate: Method("translate"), Exporter of Bytes | ByteArray, 1 of [Table], Maybe(Exporter), 3;
     Strip: Method("strip"), Exporter of Bytes | ByteArray, 0 of [Separator], Maybe(Exporter), 4;
+    // Exporters that have a cursor, or can be closed.
+    Close: Method("close"), Exporter of Mmap, 0 of [], Value, 6;
+    Closed: Attribute("closed"), Exporter of Mmap, 0 of [], Value, 1;
+    Read: Method("read"), Exporter of Mmap, 0 of [Index], Value, 5;
+    ReadByte: Method("read_byte"), Exporter of Mmap, 0 of [], Value, 3;
+    ReadLine: Method("readline"), Exporter of Mmap, 0 of [], Value, 3;
+    Write: Method("write"), Exporter of Mmap, 1 of [Buffer], Value, 6;
+    WriteByte: Method("write_byte"), Exporter of Mmap, 1 of [Byte], Value, 3;
+    Seek: Method("seek"), Exporter of Mmap, 1 of [Index Whence], Value, 6;
+    Tell: Method("tell"), Exporter of Mmap, 0 of [], Value, 1;
+    FileSize: Method("size"), Exporter of Mmap, 0 of [], Value, 1;
+    Move: Method("move"), Exporter of Mmap, 3 of [Index Index Index], Value, 4;
+    Flush: Method("flush"), Exporter of Mmap, 0 of [Offset Index], Value, 3;
+    Advise: Method("madvise"), Exporter of Mmap, 1 of [Advice Offset Index], Value, 1;
     // Exporters and views alike.
     Count: Method("count"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
     IndexOf: Method("index"), Memory of Bytes | ByteArray, 1 of [Needle Index Index], Value, 4;
@@ -282,10 +320,10 @@ operations! {
     List: Function("list"), Memory, 0 of [], Value, 5;
     Iter: Function("iter"), Memory, 0 of [], Into(Iterator), 6;
     Next: Function("next"), Iterator, 0 of [], Value, 12;
+    With: With, Memory of Mmap, 0 of [], Value, 6;
     // Views.
     NewView: Call("memoryview"), Nothing, 1 of [Exporter], Into(View), 45;
     Release: Method("release"), View, 0 of [], Value, 24;
-    With: With, View, 0 of [], Value, 6;
     Cast: Method("cast"), View, 1 of [Format Shape], Into(View), 16;
     ToReadOnly: Method("toreadonly"), View, 0 of [], Into(View), 5;
     ToBytes: Method("tobytes"), View, 0 of [], Value, 6;

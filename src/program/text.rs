@@ -326,6 +326,8 @@ mod tests {
         match role {
             Role::Index | Role::Size | Role::Times => Arg::int(2),
             Role::Byte | Role::Item | Role::Needle => Arg::int(97),
+            Role::FileNumber | Role::MapFlags | Role::Protection | Role::Access => Arg::int(1),
+            Role::Whence | Role::FileLength | Role::Offset | Role::Advice => Arg::int(0),
             Role::Key => Arg::slice(Some(Int::Small(1)), None, None),
             Role::Buffer | Role::Source | Role::Table => Arg::bytes(b"abc"),
             Role::Other | Role::Exporter => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
@@ -480,6 +482,7 @@ mod tests {
             Value::Tuple(vec![Value::Bytes(b"ok # ok".as_slice().into())]),
             Value::List(vec![text.clone(), Value::View(b"\n".as_slice().into())]),
             Value::HashOf(b"#".as_slice().into()),
+            Value::HashOfObject(Slot::new(SlotKind::Exporter, 0)),
             Value::Object(Some(Slot::new(SlotKind::Exporter, 0))),
             Value::Object(None),
             Value::Foreign("okay".into()),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Place, Told, expectations};
-use crate::program::op::home;
+use crate::program::op::{MAPPED_FILE, home};
 use crate::program::text::write_bytes;
-use crate::program::{Expect, Program, Slot, SlotKind, Step, Syntax};
+use crate::program::{Expect, Op, Program, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
 /// What the script does that no program decides.
@@ -29,6 +29,9 @@ pub fn script(program: &Program, told: Option<&Told>, version: Version, python: 
     head(&mut out, told, python);
     imports(&mut out, program, &said);
     out.push_str(PRELUDE);
+    if program.steps.iter().any(|step| step.op == Op::MapFile) {
+        out.push_str(MAPPED_FILE);
+    }
     let last = told.and_then(|told| told.step).unwrap_or(usize::MAX);
     let mut table = String::from("\nSTEPS = [\n");
     for (at, (step, said)) in program.steps.iter().zip(&said).enumerate() {
@@ -72,7 +75,7 @@ fn head(out: &mut String, told: Option<&Told>, python: &str) {
 fn imports(out: &mut String, program: &Program, said: &[Expect]) {
     out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
     let runs = program.steps.iter().zip(said).filter(|(_, said)| **said != Expect::Skipped);
-    let lines: BTreeSet<String> = runs.filter_map(|(step, _)| import(step)).collect();
+    let lines: BTreeSet<String> = runs.flat_map(|(step, _)| import(step)).collect();
     if lines.is_empty() {
         return;
     }
@@ -87,13 +90,15 @@ fn imports(out: &mut String, program: &Program, said: &[Expect]) {
 }
 
 /// How the class or function that a step calls is brought in, if it is not built in.
-fn import(step: &Step) -> Option<String> {
-    let Syntax::Call(name) = step.op.row().syntax else { return None };
+fn import(step: &Step) -> Vec<String> {
+    let Syntax::Call(name) = step.op.row().syntax else { return Vec::new() };
     let (module, attribute) = home(name);
     match module {
-        "builtins" => None,
-        _ if name == attribute => Some(format!("from {module} import {name}")),
-        _ => Some(format!("import {module}")),
+        "builtins" => Vec::new(),
+        // What such a function is made of.
+        "" => ["mmap", "tempfile"].map(|module| format!("import {module}")).into(),
+        _ if name == attribute => vec![format!("from {module} import {name}")],
+        _ => vec![format!("import {module}")],
     }
 }
 

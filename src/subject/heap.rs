@@ -10,7 +10,7 @@
 
 use smallvec::SmallVec;
 
-use crate::exporter::{Exported, Format, Layout, Mapping, Released, TypeCode};
+use crate::exporter::{Code, Exported, Format, Layout, Mapping, Released, TypeCode};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot};
 
@@ -115,6 +115,15 @@ impl Flavour {
         }
     }
 
+    /// What an iterator over it gives: of a map, `bytes` of one byte.
+    pub fn item_format(self) -> Format {
+        match self {
+            Flavour::Array(code) => Format::new(code.code()),
+            Flavour::Mmap(_) => Format::new(Code::Char),
+            Flavour::Bytes | Flavour::ByteArray | Flavour::Stream => Layout::bytes(0, true).format,
+        }
+    }
+
     /// What `hash` of it raises.
     pub const fn unhashable(self) -> Option<ErrorClass> {
         match self {
@@ -191,6 +200,13 @@ pub trait Heap {
     fn cursor(&self, exporter: Slot) -> usize;
     /// Moves a map or a stream there.
     fn set_cursor(&mut self, exporter: Slot, place: usize);
+    /// Maps a new file of these contents, the first `length` bytes of it.
+    fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize);
+    /// The length of the file of an open map, if it has one.
+    fn file_length(&self, exporter: Slot) -> Option<usize>;
+    /// Gives an open map another length, not zero, and its file with it. Without a file, what is new is what was
+    /// there before in its last page; a file that was cut off begins again with zeros.
+    fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported>;
     /// Runs one operation of an exporter that is not closed.
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R;
 

@@ -50,6 +50,14 @@ impl From<Released> for Stop {
 /// An object that should grow so long that the program is told to leave the step out.
 const TOO_LONG: Stop = Stop::Skip(Skip::TooLong);
 
+/// What no program can know before it asks the machine.
+const MACHINE: Stop = Stop::Skip(Skip::Machine);
+
+/// What `with` says of an object that has no `__enter__`.
+fn no_context<H: Heap>(heap: &H) -> Stop {
+    if heap.version().since(11) { ErrorClass::TypeError.into() } else { ErrorClass::AttributeError.into() }
+}
+
 /// Runs one step.
 pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
     if let Some(slot) = step.find_needed(|slot| !heap.holds(slot)) {
@@ -77,7 +85,13 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             heap.empty(receiver(step));
             Ok(Value::None)
         }
-        Op::NewByteArray | Op::NewBytes | Op::Init | Op::NewView | Op::Acquire => make::run(heap, step),
+        Op::NewByteArray
+        | Op::NewBytes
+        | Op::NewMmap
+        | Op::MapFile
+        | Op::Init
+        | Op::NewView
+        | Op::Acquire => make::run(heap, step),
         Op::ReleaseExport => {
             heap.release_export(receiver(step));
             Ok(Value::None)
@@ -220,12 +234,24 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
         Arg::Str(text) => Ok(text.chars().map(|letter| Value::Str(letter.to_string().into())).collect()),
         Arg::Bytes(bytes) => Ok(ints(bytes)),
         Arg::Slot(slot) => match slot.kind {
-            SlotKind::Exporter => Ok(ints(&heap.operate(*slot, |memory| memory.contents()))),
+            SlotKind::Exporter => match heap.flavour(*slot) {
+                Flavour::Mmap(_) => maps::items(heap, *slot),
+                _ => Ok(ints(&heap.operate(*slot, |memory| memory.contents()))),
+            },
             SlotKind::View => views::items(heap, *slot),
             SlotKind::Export | SlotKind::Iterator => Err(ErrorClass::TypeError.into()),
         },
         _ => Err(ErrorClass::TypeError.into()),
     }
+}
+
+/// `len(exporter)`.
+fn length<H: Heap>(heap: &mut H, exporter: Slot) -> Result<usize> {
+    // Only a map is both closed and asked.
+    if heap.is_closed(exporter) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    Ok(heap.operate(exporter, |memory| memory.length()))
 }
 
 fn ints(bytes: &[u8]) -> Vec<Value> {
@@ -293,7 +319,7 @@ fn byte_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<char> {
     let length = match arg {
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => heap.operate(*slot, |memory| memory.length()),
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => length(heap, *slot)?,
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
         _ => return Err(ErrorClass::TypeError.into()),
     };

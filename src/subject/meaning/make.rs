@@ -14,7 +14,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let exporter = receiver(step);
             match heap.flavour(exporter) {
                 // `object.__init__`, which accepts anything after another `__new__`.
-                Flavour::Bytes => Ok(Value::None),
+                Flavour::Bytes | Flavour::Mmap(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 other => unreachable!("no operation makes {} yet", other.class().name()),
             }
@@ -30,6 +30,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let bytes = bytes_of(heap, &step.args[0])?;
             super::exporter(heap, step, Flavour::Bytes, bytes)
         }
+        Op::NewMmap => super::maps::new(heap, step),
+        Op::MapFile => super::maps::of_file(heap, step),
         Op::NewView | Op::Acquire => {
             let source = source(heap, &step.args[0])?;
             let dest = super::dest(step);

@@ -145,8 +145,8 @@ v0 += b1
 ^^ expected a slot such as b0, found "v0"
 x0[1] = 1
 ^^ expected a slot such as b0 or v0
-with b0: pass
-     ^^ expected a slot such as v0
+with x0: pass
+     ^^ expected a slot such as b0 or v0
 b0 * 1 << 100
      ^ expected `(1 << 100)` in parentheses
 b0 * (2 << 100)

@@ -172,6 +172,16 @@ fn arguments<H: Heap, R>(heap: &mut H, slot: Slot, read: impl FnOnce(&mut H) -> 
     Ok(read)
 }
 
+/// A number that may be left out. In some versions it is an object to whoever reads the arguments: then it may also be
+/// `None`, and is looked at after the map.
+fn optional(arg: Option<&Arg>, is_object: bool) -> std::result::Result<Option<isize>, ErrorClass> {
+    match arg {
+        None => Ok(None),
+        Some(Arg::None) if is_object => Ok(None),
+        Some(arg) => index::ssize(arg).map(Some),
+    }
+}
+
 fn mapping<H: Heap>(heap: &H, slot: Slot) -> Mapping {
     match heap.flavour(slot) {
         Flavour::Mmap(mapping) => mapping,
@@ -214,20 +224,24 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
 /// `mmap_ass_subscript`; without a value, of a deletion.
 fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: Option<&Arg>) -> Result {
-    check_open(heap, slot)?;
+    // Since gh-157335 everything is read before it is looked at the map.
+    let looks_last = has_mended(heap.version(), &[(13, 16), (14, 8)]);
+    if !looks_last {
+        check_open(heap, slot)?;
+    }
     check_writable(heap, slot)?;
     match key {
         Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
-            let length = super::length(heap, slot)?;
-            let place = index::place(place, length).ok_or(ErrorClass::IndexError);
-            // Since gh-157335 the value is read before the bounds are looked at.
-            if !has_mended(heap.version(), &[(13, 16), (14, 8)]) {
-                place?;
+            let key = index::ssize_or(key, ErrorClass::IndexError)?;
+            let find = |heap: &mut H| -> Result<usize> {
+                Ok(index::place(key, super::length(heap, slot)?).ok_or(ErrorClass::IndexError)?)
+            };
+            if !looks_last {
+                find(heap)?;
             }
             let byte = index::ssize_or(value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
             let byte = u8::try_from(byte).map_err(|_| ErrorClass::ValueError)?;
-            let place = place?;
+            let place = find(heap)?;
             heap.operate(slot, |memory| memory.set(place, byte));
             Ok(Value::None)
         }
@@ -315,13 +329,17 @@ fn write<H: Heap>(heap: &mut H, slot: Slot, bytes: &[u8]) -> Result<()> {
 fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let version = heap.version();
-    let bound = |position: usize| match step.args.get(position) {
-        None => Ok(None),
-        Some(Arg::None) if version.since(14) => Ok(None),
-        Some(arg) => index::ssize(arg).map(Some),
-    };
-    let (needle, start, end) =
-        arguments(heap, slot, |heap| Ok((bytes_of(heap, &step.args[0])?, bound(1)?, bound(2)?)))?;
+    let objects = version.since(14);
+    let bounds =
+        || -> Result<_> { Ok((optional(step.args.get(1), objects)?, optional(step.args.get(2), objects)?)) };
+    let needle = arguments(heap, slot, |heap| {
+        let needle = bytes_of(heap, &step.args[0])?;
+        if !objects {
+            bounds()?;
+        }
+        Ok(needle)
+    })?;
+    let (start, end) = bounds()?;
     let (hay, cursor) = (contents(heap, slot), heap.cursor(slot));
     let start = start.unwrap_or(cursor as isize);
     let (mut start, end) = index::range(start, end.unwrap_or(hay.len() as isize), hay.len());
@@ -386,16 +404,17 @@ fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let version = heap.version();
-    let (offset, size) = arguments(heap, slot, |_| {
+    // In 3.14 alone.
+    let is_object = version.since(14) && !version.since(15);
+    let size = || optional(step.args.get(1), is_object);
+    let offset = arguments(heap, slot, |_| {
         let offset = step.args.first().map_or(Ok(0), index::ssize)?;
-        let size = match step.args.get(1) {
-            None => None,
-            // Of 3.14 alone.
-            Some(Arg::None) if version.since(14) && !version.since(15) => None,
-            Some(arg) => Some(index::ssize(arg)?).filter(|&size| size != -1 || !version.since(15)),
-        };
-        Ok((offset, size))
+        if !is_object {
+            size()?;
+        }
+        Ok(offset)
     })?;
+    let size = size()?.filter(|&size| size != -1 || !version.since(15));
     let length = super::length(heap, slot)?;
     let offset = usize::try_from(offset).map_err(|_| ErrorClass::ValueError)?;
     let rest = length.checked_sub(offset).ok_or(ErrorClass::ValueError)?;
@@ -416,10 +435,17 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
 fn advise<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let (advice, start, size) = arguments(heap, slot, |_| {
+    let is_object = heap.version().since(14);
+    let size = || optional(step.args.get(2), is_object);
+    let (advice, start) = arguments(heap, slot, |_| {
+        let advice = int(&step.args[0])?;
         let start = step.args.get(1).map_or(Ok(0), index::ssize)?;
-        Ok((int(&step.args[0])?, start, step.args.get(2).map(index::ssize).transpose()?))
+        if !is_object {
+            size()?;
+        }
+        Ok((advice, start))
     })?;
+    let size = size()?;
     let length = super::length(heap, slot)?;
     let start = usize::try_from(start).ok().filter(|&start| start < length).ok_or(ErrorClass::ValueError)?;
     let size = size.map_or(Ok(length), usize::try_from).map_err(|_| ErrorClass::ValueError)?;

@@ -43,6 +43,7 @@ error_classes!(
     IndexError,
     MemoryError,
     NotImplementedError,
+    OSError,
     OverflowError,
     RuntimeError,
     StopIteration,
@@ -147,6 +148,8 @@ pub enum Skip {
     Empty(Slot),
     /// An object would grow beyond [`crate::program::limits::LENGTH`].
     TooLong,
+    /// What it does depends on the machine, or it makes memory that nobody can read.
+    Machine,
 }
 
 impl Outcome {
@@ -187,6 +190,7 @@ impl fmt::Display for Outcome {
             Outcome::Raised(class) => class.fmt(f),
             Outcome::Skipped(Skip::Empty(slot)) => write!(f, "skipped: {slot} is empty"),
             Outcome::Skipped(Skip::TooLong) => f.write_str("skipped: too long"),
+            Outcome::Skipped(Skip::Machine) => f.write_str("skipped: the machine decides"),
         }
     }
 }

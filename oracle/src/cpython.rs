@@ -25,8 +25,8 @@ pub struct CPython {
     names: Vec<Option<Object>>,
     classes: Vec<Object>,
     none: Object,
-    enter: Object,
-    exit: Object,
+    /// A function that does nothing with its argument but to enter and to leave it.
+    with: Object,
     to_bytes: Object,
     shared: Shared,
     /// A list of the errors that the interpreter printed since the last run.
@@ -93,8 +93,7 @@ impl CPython {
                     .map(class)
                     .collect(),
                 none: py.None(),
-                enter: raw::interned(py, c"__enter__"),
-                exit: raw::interned(py, c"__exit__"),
+                with: with(py),
                 to_bytes: raw::interned(py, c"tobytes"),
                 shared: Shared::new(py),
                 complaints: listen(py),
@@ -204,13 +203,8 @@ impl CPython {
                 None => return self.exhausted(),
             },
             (Syntax::With, [object], _) => {
-                let Ok(enter) = raw::get_attribute(py, object, &self.enter) else {
-                    return no_context(py);
-                };
-                let entered = raw::call(py, &enter, &[])?;
-                let none = || self.none.clone_ref(py);
-                raw::call_method(py, &self.exit, &[entered, none(), none(), none()])?;
-                return Ok(Value::None);
+                raw::call(py, &self.with, &[object.clone_ref(py)])?;
+                return none();
             }
             (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
         };
@@ -328,12 +322,13 @@ pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>>
     path.split('.').try_fold(module.into_any(), |object, name| object.getattr(name))
 }
 
-/// What `with` makes of an object without `__enter__`, whose `AttributeError` waits.
-fn no_context(py: Python<'_>) -> Result<Value, Raised> {
-    if raw::BUILT_FOR_MINOR >= 11 {
-        pyo3::exceptions::PyTypeError::new_err("no context manager").restore(py);
-    }
-    Err(Raised)
+/// What runs `with it: pass`, as no function of the C API does.
+fn with(py: Python<'_>) -> Object {
+    let globals = pyo3::types::PyDict::new(py);
+    let code = c"def enter_and_leave(it):\n    with it:\n        pass\n";
+    let function =
+        py.run(code, Some(&globals), None).and_then(|()| globals.as_any().get_item("enter_and_leave"));
+    function.expect("failed to compile a function").unbind()
 }
 
 /// The list of complaints of this interpreter, which begins with this call.

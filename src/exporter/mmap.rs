@@ -32,15 +32,19 @@ pub struct Mapping {
     pub shared: bool,
     /// Nothing is written through this map.
     pub readonly: bool,
+    /// The map keeps its length.
+    pub fixed: bool,
 }
 
 impl Mapping {
     /// Shared and writable: `ACCESS_WRITE` in Python, and what it does without being told.
-    pub const WRITE: Self = Self { shared: true, readonly: false };
+    pub const WRITE: Self = Self { shared: true, readonly: false, fixed: false };
     /// Shared and read-only: `ACCESS_READ`.
-    pub const READ: Self = Self { shared: true, readonly: true };
+    pub const READ: Self = Self { shared: true, readonly: true, fixed: true };
     /// Private and writable: `ACCESS_COPY`.
-    pub const COPY: Self = Self { shared: false, readonly: false };
+    pub const COPY: Self = Self { shared: false, readonly: false, fixed: true };
+    /// Private and writable, as the system has it: `MAP_PRIVATE`.
+    pub const PRIVATE: Self = Self { shared: false, readonly: false, fixed: false };
 
     fn prot(self) -> ProtFlags {
         if self.readonly { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE }
@@ -66,8 +70,8 @@ pub enum MapError {
     OutOfRange,
     /// Only a map whose writes are kept can be resized, not a read-only one or the copy of a file: `TypeError`.
     NotResizable,
-    /// Shared memory without a file cannot grow: the system would map pages to nothing, and answer each access to
-    /// them with SIGBUS. `ValueError` in the Pythons that check.
+    /// Shared memory without a file cannot grow beyond its last page: the system would map pages to nothing, and
+    /// answer each access to them with SIGBUS. `ValueError` in the Pythons that check, even within the page.
     CannotGrow,
     /// What the system says, by its number: `OSError`.
     System(i32),
@@ -82,7 +86,7 @@ impl fmt::Display for MapError {
             Self::BeyondFile => f.write_str("the file ends before the map does"),
             Self::OutOfRange => f.write_str("the range is not in the map"),
             Self::NotResizable => f.write_str("the map is read-only or a copy of a file"),
-            Self::CannotGrow => f.write_str("shared memory without a file cannot grow"),
+            Self::CannotGrow => f.write_str("shared memory without a file cannot grow beyond its last page"),
             Self::System(number) => io::Error::from_raw_os_error(*number).fmt(f),
         }
     }
@@ -279,6 +283,14 @@ impl Operation<'_, Map> {
         self.exclusive()?.resize(len, file_may_shrink)
     }
 
+    /// Finds out whether the map could be resized at this moment (S1), and leaves it as it is.
+    ///
+    /// # Errors
+    /// If exports exist.
+    pub fn check_alone(&mut self) -> Result<(), Exported> {
+        self.exclusive().map(drop)
+    }
+
     /// Writes what was changed in `len` bytes from `start` on back to the file, and waits for it. The writes to a map
     /// that is read-only or a copy have no file to go to.
     ///
@@ -296,10 +308,13 @@ impl Operation<'_, Map> {
     /// # Errors
     /// If the system refuses.
     pub fn size(&self) -> Result<u64, MapError> {
-        match &self.block().backing {
-            Some(backing) => Ok(backing.file.metadata()?.len()),
-            None => Ok(self.len() as u64),
-        }
+        self.file_length().unwrap_or(Ok(self.len() as u64))
+    }
+
+    /// The length of the file, if there is one.
+    pub fn file_length(&self) -> Option<Result<u64, MapError>> {
+        let backing = self.block().backing.as_ref()?;
+        Some(backing.file.metadata().map(|metadata| metadata.len()).map_err(MapError::from))
     }
 }
 
@@ -339,11 +354,12 @@ impl Map {
     }
 
     fn resize(&mut self, len: usize, file_may_shrink: bool) -> Result<(), MapError> {
-        if self.mapping.readonly || (!self.mapping.shared && self.backing.is_some()) {
+        if self.mapping.fixed || self.mapping.readonly || (!self.mapping.shared && self.backing.is_some()) {
             return Err(MapError::NotResizable);
         }
         check_len(len, self.backing.as_ref())?;
-        if self.backing.is_none() && self.mapping.shared && len > self.len {
+        let mapped = self.len.next_multiple_of(rustix::param::page_size());
+        if self.backing.is_none() && self.mapping.shared && len > mapped {
             return Err(MapError::CannotGrow);
         }
         let Some(Backing { file, offset }) = &self.backing else {

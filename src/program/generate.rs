@@ -306,7 +306,8 @@ impl Sketch {
     /// Follows what a step does to lengths and slots, where that is easy to tell.
     fn follow(&mut self, step: &Step) {
         let own = step.receiver.map_or(0, |slot| self.length(slot));
-        let given = self.arg_length(step.args.first());
+        // A map is told of its file before its length.
+        let given = self.arg_length(step.args.get(usize::from(step.op == Op::NewMmap)));
         let grown = match step.op {
             Op::Append | Op::Insert => own + 1,
             Op::Pop | Op::Remove => own - 1,
@@ -341,11 +342,12 @@ impl Sketch {
                 let length = match step.op {
                     Op::Add => own + given,
                     Op::Item => part(own, &step.args),
-                    Op::NewByteArray | Op::NewBytes | Op::NewStream => given,
+                    Op::NewByteArray | Op::NewBytes | Op::NewStream | Op::NewMmap | Op::MapFile => given,
                     Op::NewArray => self.array_length(&step.args),
                     _ => own,
                 };
                 let class = match step.op.row().syntax {
+                    Syntax::Call("mapped_file") => Some(Class::Mmap),
                     _ if matches!(
                         step.op,
                         Op::TakeBytes | Op::GetValue | Op::Read | Op::Read1 | Op::ReadLine
@@ -354,7 +356,11 @@ impl Sketch {
                         Some(Class::Bytes)
                     }
                     Syntax::Call(name) => Class::ALL.into_iter().find(|class| class.name() == name),
-                    _ => step.receiver.and_then(|slot| self.class(slot)),
+                    // Part of a map is no map.
+                    _ => step.receiver.and_then(|slot| self.class(slot)).map(|class| match class {
+                        Class::Mmap => Class::Bytes,
+                        class => class,
+                    }),
                 };
                 let code = match step.op {
                     Op::NewArray => arrays::named_type(&step.args),
@@ -463,9 +469,13 @@ fn with_op(choices: &mut impl Choices, op: Op, receiver: Option<Slot>, sketch: &
     let row = op.row();
     let mut args = Args::new();
     for (position, &role) in row.args.iter().enumerate() {
-        if position >= row.required
-            && choices.chance(if row.required == 0 && position == 0 { 1 } else { 2 }, 3)
-        {
+        let sixths = match position {
+            0 => 2,
+            1 | 2 => 4,
+            // Whoever goes so far goes on.
+            _ => 1,
+        };
+        if position >= row.required && choices.chance(sixths, 6) {
             break;
         }
         let arg = argument(choices, sketch, receiver, (role, &args));
@@ -572,6 +582,21 @@ fn likely_argument(
         },
         Role::Items => list(choices),
         Role::Text => arrays::text(choices),
+        Role::FileNumber => Arg::Int(match choices.below(64) {
+            0 => extreme(choices),
+            1 => Int::Small(*choices.pick(&[-2, 0, i64::from(i32::MAX), i64::from(i32::MIN)])),
+            _ => Int::Small(-1),
+        }),
+        Role::MapFlags => mostly(choices, 1, &[2, 2, 2, 0, 3, 33, 34, 1 << 31]),
+        Role::Protection => mostly(choices, 3, &[1, 1, 2, 0, -1]),
+        Role::FileLength => mostly(choices, 0, &[1, 1, 2, 2, 3, 4, 5, 64, -1]),
+        Role::Access => mostly(choices, 1, &[0, 1, 2, 2, 3, 3, 3, 4, -1]),
+        Role::Offset => match choices.below(4) {
+            0 | 1 => Arg::int(0),
+            2 => Arg::Int(index(choices, length)),
+            _ => Arg::int(*choices.pick(&[-1, 1, length, length + 1, 4096])),
+        },
+        Role::Advice => mostly(choices, 0, &[1, 2, 3, -1, 1 << 31]),
         Role::Exporter => match choices.below(16) {
             0..=8 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
             9..=13 => filled_or_bytes(choices, sketch, SlotKind::View),
@@ -602,6 +627,15 @@ fn likely_argument(
             items.truncate(if choices.chance(1, 16) { 2 } else { 3 });
             Arg::Tuple(items.into())
         }
+    }
+}
+
+/// A number that means something, or else another one.
+fn mostly(choices: &mut impl Choices, usual: i64, others: &[i64]) -> Arg {
+    match choices.below(32) {
+        0..=20 => Arg::int(usual),
+        21..=30 => Arg::int(*choices.pick(others)),
+        _ => Arg::Int(extreme(choices)),
     }
 }
 

@@ -19,6 +19,16 @@ def written(parts):
         os.close(theirs)
 
 
+def mapped_file(contents, length=0, access=0):
+    """A map of a file that has no name, which holds these contents."""
+    import mmap
+    import tempfile
+    with tempfile.TemporaryFile() as file:
+        file.write(contents)
+        file.flush()
+        return mmap.mmap(file.fileno(), length, access=access)
+
+
 def received(into, data):
     """How many bytes of what is sent into one end of a pair of sockets are received in a buffer."""
     import socket

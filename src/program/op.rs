@@ -46,7 +46,7 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "digest" | "written" | "received" | "read_from_file" => (HELPERS_MODULE, name),
+        "digest" | "mapped_file" | "read_from_file" | "received" | "written" => (HELPERS_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
     }
 }
@@ -203,6 +203,20 @@ pub enum Role {
     Items,
     /// A text.
     Text,
+    /// The number of an open file.
+    FileNumber,
+    /// Who sees what is written to a map.
+    MapFlags,
+    /// What may be done with the pages of a map.
+    Protection,
+    /// The length of a map of a file; zero is all of it.
+    FileLength,
+    /// How a map is used, in one word for the two above.
+    Access,
+    /// Where a part of a map begins that is flushed or advised about.
+    Offset,
+    /// What the system is told of the use of a map.
+    Advice,
 }
 
 /// The regular expressions of programs.
@@ -289,17 +303,19 @@ operations! {
     NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
     NewStream: Call("io.BytesIO"), Nothing, 0 of [Lines], Into(Exporter), 14;
     NewArray: Call("array.array"), Nothing, 1 of [TypeCode ArraySource], Into(Exporter), 20;
+    NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 9;
+    MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 4;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
-    Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 16;
-    Extend: Method("extend"), Exporter of ByteArray | Array, 1 of [Source], Value, 14;
-    Insert: Method("insert"), Exporter of ByteArray | Array, 2 of [Index Byte], Value, 10;
-    Pop: Method("pop"), Exporter of ByteArray | Array, 0 of [Index], Value, 12;
+    Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 24;
+    Extend: Method("extend"), Exporter of ByteArray | Array, 1 of [Source], Value, 20;
+    Insert: Method("insert"), Exporter of ByteArray | Array, 2 of [Index Byte], Value, 13;
+    Pop: Method("pop"), Exporter of ByteArray | Array, 0 of [Index], Value, 16;
     Remove: Method("remove"), Exporter of ByteArray | Array, 1 of [Byte], Value, 6;
-    Clear: Method("clear"), Exporter of ByteArray | Array, 0 of [], Value, 8;
-    Resize: Method("resize"), Exporter of ByteArray, 1 of [Size], Value, 4;
+    Clear: Method("clear"), Exporter of ByteArray | Array, 0 of [], Value, 12;
+    Resize: Method("resize"), Exporter of ByteArray | Mmap, 1 of [Size], Value, 4;
     TakeBytes: Method("take_bytes"), Exporter of ByteArray, 0 of [Index], Maybe(Exporter), 2;
-    InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 10;
+    InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 14;
     InPlaceMultiply: InPlace("*="), Exporter, 1 of [Times], Value, 6;
     FromBytes: Method("frombytes"), Exporter of Array, 1 of [Buffer], Value, 4;
     FromList: Method("fromlist"), Exporter of Array, 1 of [Items], Value, 3;
@@ -314,22 +330,23 @@ operations! {
     TypeCode: Attribute("typecode"), Exporter of Array, 0 of [], Value, 1;
     Add: Binary("+"), Exporter, 1 of [Buffer], Maybe(Exporter), 6;
     Multiply: Binary("*"), Exporter, 1 of [Times], Maybe(Exporter), 4;
-    Find: Method("find"), Exporter of Bytes | ByteArray, 1 of [Needle Index Index], Value, 5;
+    Find: Method("find"), Exporter of Bytes | ByteArray | Mmap, 1 of [Needle Index Index], Value, 5;
+    RFind: Method("rfind"), Exporter of Bytes | ByteArray | Mmap, 1 of [Needle Index Index], Value, 2;
     StartsWith: Method("startswith"), Exporter of Bytes | ByteArray, 1 of [Buffer Index Index], Value, 4;
     Split: Method("split"), Exporter of Bytes | ByteArray, 0 of [Separator Index], Value, 4;
     Join: Method("join"), Exporter of Bytes | ByteArray, 1 of [Parts], Maybe(Exporter), 5;
     Replace: Method("replace"), Exporter of Bytes | ByteArray, 2 of [Buffer Buffer Times], Maybe(Exporter), 5;
     Translate: Method("translate"), Exporter of Bytes | ByteArray, 1 of [Table], Maybe(Exporter), 3;
     Strip: Method("strip"), Exporter of Bytes | ByteArray, 0 of [Separator], Maybe(Exporter), 4;
-    // Files in memory.
-    Close: Method("close"), Exporter of BytesIO, 0 of [], Value, 6;
-    Closed: Attribute("closed"), Exporter of BytesIO, 0 of [], Value, 2;
-    Read: Method("read"), Exporter of BytesIO, 0 of [Limit], Maybe(Exporter), 6;
-    ReadLine: Method("readline"), Exporter of BytesIO, 0 of [Limit], Maybe(Exporter), 4;
-    Write: Method("write"), Exporter of BytesIO, 1 of [Lines], Value, 14;
-    Seek: Method("seek"), Exporter of BytesIO, 1 of [Index Whence], Value, 10;
-    Tell: Method("tell"), Exporter of BytesIO, 0 of [], Value, 2;
-    GetBuffer: Method("getbuffer"), Exporter of BytesIO, 0 of [], Into(View), 30;
+    // Files, and what can be used as one.
+    Close: Method("close"), Exporter of BytesIO | Mmap, 0 of [], Value, 6;
+    Closed: Attribute("closed"), Exporter of BytesIO | Mmap, 0 of [], Value, 2;
+    Read: Method("read"), Exporter of BytesIO | Mmap, 0 of [Limit], Maybe(Exporter), 6;
+    ReadLine: Method("readline"), Exporter of BytesIO | Mmap, 0 of [Limit], Maybe(Exporter), 4;
+    Write: Method("write"), Exporter of BytesIO | Mmap, 1 of [Lines], Value, 14;
+    Seek: Method("seek"), Exporter of BytesIO | Mmap, 1 of [Index Whence], Value, 10;
+    Tell: Method("tell"), Exporter of BytesIO | Mmap, 0 of [], Value, 2;
+    GetBuffer: Method("getbuffer"), Exporter of BytesIO, 0 of [], Into(View), 36;
     GetValue: Method("getvalue"), Exporter of BytesIO, 0 of [], Maybe(Exporter), 6;
     Read1: Method("read1"), Exporter of BytesIO, 0 of [Limit], Maybe(Exporter), 2;
     ReadLines: Method("readlines"), Exporter of BytesIO, 0 of [Limit], Value, 3;
@@ -338,13 +355,18 @@ operations! {
     WriteLines: Method("writelines"), Exporter of BytesIO, 1 of [Parts], Value, 5;
     Readable: Method("readable"), Exporter of BytesIO, 0 of [], Value, 1;
     Writable: Method("writable"), Exporter of BytesIO, 0 of [], Value, 1;
-    Seekable: Method("seekable"), Exporter of BytesIO, 0 of [], Value, 1;
+    Seekable: Method("seekable"), Exporter of BytesIO | Mmap, 0 of [], Value, 1;
     IsATty: Method("isatty"), Exporter of BytesIO, 0 of [], Value, 1;
-    Flush: Method("flush"), Exporter of BytesIO, 0 of [], Value, 1;
+    Flush: Method("flush"), Exporter of BytesIO | Mmap, 0 of [Offset Index], Value, 3;
     FileNo: Method("fileno"), Exporter of BytesIO, 0 of [], Value, 1;
     Detach: Method("detach"), Exporter of BytesIO, 0 of [], Value, 1;
     GetState: Method("__getstate__"), Exporter of BytesIO, 0 of [], Value, 2;
     SetState: Method("__setstate__"), Exporter of BytesIO, 1 of [State], Value, 4;
+    ReadByte: Method("read_byte"), Exporter of Mmap, 0 of [], Value, 3;
+    WriteByte: Method("write_byte"), Exporter of Mmap, 1 of [Byte], Value, 3;
+    FileSize: Method("size"), Exporter of Mmap, 0 of [], Value, 1;
+    Move: Method("move"), Exporter of Mmap, 3 of [Index Index Index], Value, 4;
+    Advise: Method("madvise"), Exporter of Mmap, 1 of [Advice Offset Index], Value, 1;
     // Exporters and views alike.
     Count: Method("count"), Memory of Bytes | ByteArray | Array, 1 of [Needle Index Index], Value, 5;
     IndexOf: Method("index"), Memory of Bytes | ByteArray | Array, 1 of [Needle Index Index], Value, 4;
@@ -364,9 +386,9 @@ operations! {
     Iter: Function("iter"), Memory, 0 of [], Into(Iterator), 6;
     Next: Function("next"), Iterator, 0 of [], Value, 12;
     // Views.
-    NewView: Call("memoryview"), Nothing, 1 of [Exporter], Into(View), 45;
+    NewView: Call("memoryview"), Nothing, 1 of [Exporter], Into(View), 70;
     Release: Method("release"), View, 0 of [], Value, 24;
-    With: With, Memory of BytesIO, 0 of [], Value, 6;
+    With: With, Memory of BytesIO | Mmap, 0 of [], Value, 6;
     Cast: Method("cast"), View, 1 of [Format Shape], Into(View), 16;
     ToReadOnly: Method("toreadonly"), View, 0 of [], Into(View), 5;
     Obj: Attribute("obj"), View, 0 of [], Value, 3;
@@ -381,7 +403,7 @@ operations! {
     FContiguous: Attribute("f_contiguous"), View, 0 of [], Value, 1;
     Contiguous: Attribute("contiguous"), View, 0 of [], Value, 1;
     // Exports held by a consumer in C.
-    Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 12;
+    Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 18;
     ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
     Raw: Method("raw"), Export, 0 of [], Into(View), 6;
     // Calls into C that hold a buffer while they work.
@@ -391,7 +413,7 @@ operations! {
     FindAll: Call("re.findall"), Nothing, 2 of [Pattern Buffer], Value, 3;
     PackInto: Call("struct.pack_into"), Nothing, 4 of [StructFormat Writable Index Item], Value, 4;
     UnpackFrom: Call("struct.unpack_from"), Nothing, 2 of [StructFormat Buffer Index], Value, 4;
-    IterUnpack: Call("struct.iter_unpack"), Nothing, 2 of [StructFormat Buffer], Into(Iterator), 4;
+    IterUnpack: Call("struct.iter_unpack"), Nothing, 2 of [StructFormat Buffer], Into(Iterator), 6;
     Digest: Call("digest"), Nothing, 1 of [Buffer], Value, 2;
     Written: Call("written"), Nothing, 1 of [Buffers], Value, 1;
     Received: Call("received"), Nothing, 2 of [Writable Buffer], Value, 1;

@@ -326,6 +326,8 @@ mod tests {
         match role {
             Role::Index | Role::Size | Role::Times | Role::Limit | Role::Whence => Arg::int(2),
             Role::Byte | Role::Item | Role::Needle => Arg::int(97),
+            Role::FileNumber | Role::MapFlags | Role::Protection | Role::Access => Arg::int(1),
+            Role::FileLength | Role::Offset | Role::Advice => Arg::int(0),
             Role::Key => Arg::slice(Some(Int::Small(1)), None, None),
             Role::Buffer | Role::Source | Role::ArraySource | Role::Table | Role::Lines => Arg::bytes(b"abc"),
             Role::Other | Role::Exporter | Role::Writable => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),

@@ -10,7 +10,7 @@
 
 use smallvec::SmallVec;
 
-use crate::exporter::{Exported, Format, Layout, Mapping, Released, TypeCode};
+use crate::exporter::{Code, Exported, Format, Layout, Mapping, Released, TypeCode};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot};
 
@@ -132,6 +132,8 @@ impl Flavour {
     pub const fn form(self) -> Form {
         match self {
             Flavour::Array(code) => Form::Array(code),
+            // As a sequence a map has `bytes` of one byte.
+            Flavour::Mmap(_) => Form::View(Format::new(Code::Char)),
             _ => Form::View(Format::BYTES),
         }
     }
@@ -233,6 +235,13 @@ pub trait Heap {
     fn cursor(&self, exporter: Slot) -> usize;
     /// Moves a map or a stream there.
     fn set_cursor(&mut self, exporter: Slot, place: usize);
+    /// Maps a new file of these contents, the first `length` bytes of it.
+    fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize);
+    /// The length of the file of an open map, if it has one.
+    fn file_length(&self, exporter: Slot) -> Option<usize>;
+    /// Gives an open map another length, not zero, and its file with it. Without a file, what is new is what was
+    /// there before in its last page; a file that was cut off begins again with zeros.
+    fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported>;
     /// Runs one operation of an exporter that is not closed.
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R;
 

@@ -51,6 +51,14 @@ impl From<Released> for Stop {
 /// An object that should grow so long that the program is told to leave the step out.
 const TOO_LONG: Stop = Stop::Skip(Skip::TooLong);
 
+/// What no program can know before it asks the machine.
+const MACHINE: Stop = Stop::Skip(Skip::Machine);
+
+/// What `with` says of an object that has no `__enter__`.
+fn no_context<H: Heap>(heap: &H) -> Stop {
+    if heap.version().since(11) { ErrorClass::TypeError.into() } else { ErrorClass::AttributeError.into() }
+}
+
 /// Runs one step.
 pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
     match step.find_needed(|slot| !heap.holds(slot)) {
@@ -70,10 +78,7 @@ pub fn run_filled<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
 
 fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
-        Op::With if lacks(heap, step) => {
-            Err(if heap.version().since(11) { ErrorClass::TypeError } else { ErrorClass::AttributeError }
-                .into())
-        }
+        Op::With if lacks(heap, step) => Err(no_context(heap)),
         // That of `object`.
         Op::GetState if lacks(heap, step) && heap.version().since(11) => Ok(Value::None),
         // No attribute of this name.
@@ -88,6 +93,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::NewBytes
         | Op::NewArray
         | Op::NewStream
+        | Op::NewMmap
+        | Op::MapFile
         | Op::Init
         | Op::NewView
         | Op::Acquire => make::run(heap, step),
@@ -294,12 +301,6 @@ fn contents<H: Heap>(heap: &mut H, exporter: Slot) -> Buffer {
     heap.operate(exporter, |memory| memory.contents())
 }
 
-/// The length of an exporter in items.
-fn length<H: Heap>(heap: &mut H, exporter: Slot) -> usize {
-    let size = heap.flavour(exporter).itemsize();
-    heap.operate(exporter, |memory| memory.length()) / size
-}
-
 /// The items of an iterable argument, as `list(arg)` has them, or `TypeError`.
 fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
     match arg {
@@ -309,6 +310,7 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
         Arg::Slot(slot) => match slot.kind {
             SlotKind::Exporter => match heap.flavour(*slot) {
                 Flavour::Array(code) => arrays::items(heap, *slot, code),
+                Flavour::Mmap(_) => maps::items(heap, *slot),
                 Flavour::Stream => streams::lines(heap, *slot),
                 _ => Ok(ints(&contents(heap, *slot))),
             },
@@ -317,6 +319,16 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
         },
         _ => Err(ErrorClass::TypeError.into()),
     }
+}
+
+/// `len(exporter)`: in items.
+fn length<H: Heap>(heap: &mut H, exporter: Slot) -> Result<usize> {
+    // Only a map is both closed and asked.
+    if heap.is_closed(exporter) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let size = heap.flavour(exporter).itemsize();
+    Ok(heap.operate(exporter, |memory| memory.length()) / size)
 }
 
 fn ints(bytes: &[u8]) -> Vec<Value> {
@@ -400,7 +412,7 @@ fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
         Arg::Bytes(bytes) => bytes.len(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) != Flavour::Stream => {
-            length(heap, *slot)
+            length(heap, *slot)?
         }
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
         _ => return Err(ErrorClass::TypeError.into()),

@@ -8,7 +8,7 @@ use super::heap::{
     unhashable_view,
 };
 use super::{Shown, Slots, meaning};
-use crate::exporter::{Exported, Format, Layout, Released};
+use crate::exporter::{Exported, Format, Layout, Mapping, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
@@ -49,12 +49,13 @@ enum Kind {
         exports: u16,
         cursor: usize,
         closed: bool,
+        /// What a map has in its last page behind its end, without the zeros at the end of that.
+        hidden: Vec<u8>,
+        /// The length of the file of a map.
+        file: Option<usize>,
     },
     /// What the views on one export share (clause M4). The owner is free once no view is left.
-    Managed {
-        owner: Id,
-        views: u16,
-    },
+    Managed { owner: Id, views: u16 },
     View {
         managed: Id,
         layout: Layout,
@@ -415,7 +416,7 @@ impl Model {
 
 /// A new exporter.
 fn exporter(flavour: Flavour, bytes: Vec<u8>) -> Kind {
-    Kind::Exporter { flavour, bytes, exports: 0, cursor: 0, closed: false }
+    Kind::Exporter { flavour, bytes, exports: 0, cursor: 0, closed: false, hidden: Vec::new(), file: None }
 }
 
 struct Plain<'a> {
@@ -531,9 +532,10 @@ impl Heap for Model {
     fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
         match self.exporter_mut(exporter) {
             Kind::Exporter { closed: true, .. } => Ok(()),
-            Kind::Exporter { exports: 0, closed, bytes, .. } => {
+            Kind::Exporter { exports: 0, closed, bytes, hidden, .. } => {
                 *closed = true;
                 bytes.clear();
+                hidden.clear();
                 Ok(())
             }
             Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
@@ -563,6 +565,40 @@ impl Heap for Model {
         if let Kind::Exporter { cursor, .. } = self.exporter_mut(exporter) {
             *cursor = place;
         }
+    }
+
+    fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize) {
+        let (mapped, behind) = contents.split_at(length);
+        self.store(dest, Flavour::Mmap(mapping), mapped.to_vec());
+        if let Kind::Exporter { hidden, file, .. } = self.exporter_mut(dest) {
+            hidden.extend_from_slice(behind);
+            *file = Some(contents.len());
+        }
+    }
+
+    fn file_length(&self, exporter: Slot) -> Option<usize> {
+        match self.kind(self.exporters[exporter.at()].expect("only filled slots are asked")) {
+            Kind::Exporter { file, .. } => *file,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported> {
+        let Kind::Exporter { bytes, hidden, exports, file, .. } = self.exporter_mut(exporter) else {
+            unreachable!("a slot of exporters holds one")
+        };
+        if *exports > 0 {
+            return Err(Exported((*exports).into()));
+        }
+        bytes.append(hidden);
+        bytes.resize(bytes.len().max(length), 0);
+        *hidden = bytes.split_off(length);
+        if let Some(file) = file {
+            *file = length;
+            hidden.clear();
+        }
+        hidden.truncate(hidden.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1));
+        Ok(())
     }
 
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
@@ -732,6 +768,7 @@ impl Heap for Model {
             return Ok(self.unpack_next(iterator, target, next, &unpack));
         }
         let item = match self.kind(target) {
+            Kind::Exporter { closed: true, .. } => return Err(ErrorClass::ValueError),
             Kind::Exporter { flavour, bytes, .. } => {
                 let item = bytes.chunks_exact(flavour.itemsize()).nth(next);
                 item.map(|item| (flavour.form(), Seen::from_slice(item)))

@@ -1,6 +1,10 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
@@ -9,8 +13,8 @@ use super::heap::{
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Array, Block, ByteArray, Bytes, Closing, Export, Exported, Format, Items, Layout, Map, Mmap, NotExported,
-    Operation, Provider, Released, Stream, View, same_bytes,
+    Array, Block, ByteArray, Bytes, Closing, Export, Exported, Format, Items, Layout, Map, MapError, Mapping,
+    Mmap, NotExported, Operation, Provider, Released, Stream, View, same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -204,7 +208,11 @@ impl Splice for Operation<'_, Items> {
 
 impl Splice for Operation<'_, Map> {
     fn splice_bytes(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
-        unreachable!("a map neither gains {} nor loses {removed} bytes at {at}", bytes.len())
+        assert!(
+            removed == 0 && bytes.is_empty(),
+            "a map gains and loses bytes at its end alone, not at {at}"
+        );
+        self.check_alone()
     }
 }
 
@@ -353,6 +361,32 @@ impl Heap for Native {
         }
     }
 
+    fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize) {
+        let name = "a file of a program";
+        let file = memfd_create(name, MemfdFlags::CLOEXEC).map(File::from).expect("a file can be made");
+        file.write_all_at(contents, 0).expect("a few bytes can be written");
+        let map = Mmap::of_file(&file, 0, Some(length), mapping).expect("a few bytes can be mapped");
+        self.exporters.put(dest, map.into());
+    }
+
+    fn file_length(&self, exporter: Slot) -> Option<usize> {
+        let Provider::Mmap(map) = self.exporter(exporter) else { return None };
+        let length =
+            map.operate(|operation| operation.file_length()).expect("a closed object is asked nothing");
+        length.map(|length| length.expect("the file is open") as usize)
+    }
+
+    fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported> {
+        let Provider::Mmap(map) = self.exporter(exporter) else { unreachable!("{exporter} is no map") };
+        match map.operate(|operation| operation.remap(length)).expect("a closed object is asked nothing") {
+            Err(MapError::Exported(exported)) => Err(exported),
+            other => {
+                other.expect("a map of a few bytes can have a few more or less");
+                Ok(())
+            }
+        }
+    }
+
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         operate(self.exporter(exporter), f)
     }
@@ -461,6 +495,7 @@ impl Heap for Native {
         let iteration = self.iterators.get_mut(iterator).expect("only filled slots are asked");
         let Some(target) = &iteration.target else { return Ok(None) };
         let item = match target {
+            Target::Exporter(exporter) if is_closed(exporter) => return Err(ErrorClass::ValueError),
             Target::Exporter(exporter) => {
                 let form = flavour(exporter).form();
                 let size = flavour(exporter).itemsize();

@@ -9,6 +9,15 @@ pub fn find(hay: &[u8], needle: &[u8], start: usize, end: usize) -> Option<usize
     window.windows(needle.len()).position(|part| part == needle).map(|place| start + place)
 }
 
+/// Where `needle` last occurs in `hay[start..end]`.
+pub fn rfind(hay: &[u8], needle: &[u8], start: usize, end: usize) -> Option<usize> {
+    let window = hay.get(start..end)?;
+    if needle.is_empty() {
+        return Some(end);
+    }
+    window.windows(needle.len()).rposition(|part| part == needle).map(|place| start + place)
+}
+
 /// How often `needle` occurs in `hay[start..end]` without overlaps.
 pub fn count(hay: &[u8], needle: &[u8], start: usize, end: usize) -> usize {
     let Some(window) = hay.get(start..end) else { return 0 };

@@ -295,7 +295,7 @@ fn l5_what_is_locked_is_not_resized() {
 #[cfg(not(miri))]
 fn l5_a_map_that_is_locked_is_neither_resized_nor_closed() {
     use super::super::MapError;
-    let map = Mmap::anonymous(24, Mapping::COPY).unwrap();
+    let map = Mmap::anonymous(24, Mapping::PRIVATE).unwrap();
     for access in BOTH {
         let lock = Provider::from(map.clone()).lock(access).unwrap();
         assert_eq!(map.operate(|op| op.remap(5)), Ok(Err(MapError::Exported(Exported(1)))));

@@ -5,7 +5,7 @@ use super::*;
 
 const ROUNDS: usize = 500;
 
-const PRIVATE_READ: Mapping = Mapping { shared: false, readonly: true };
+const PRIVATE_READ: Mapping = Mapping { shared: false, readonly: true, fixed: true };
 const EVERY_MAPPING: [Mapping; 4] = [Mapping::WRITE, Mapping::READ, Mapping::COPY, PRIVATE_READ];
 
 fn page() -> usize {
@@ -205,24 +205,28 @@ fn a_map_that_the_system_will_not_enlarge_leaves_its_file_alone() {
 #[test]
 fn only_a_map_whose_writes_are_kept_is_resized() {
     let file = file_of(b"abcd");
-    for mapping in [Mapping::READ, Mapping::COPY, PRIVATE_READ] {
+    for mapping in [Mapping::READ, Mapping::COPY, Mapping::PRIVATE, PRIVATE_READ] {
         let map = Mmap::of_file(&file, 0, None, mapping).unwrap();
         assert_eq!(resize(&map, 2), Err(MapError::NotResizable));
     }
     assert_eq!(resize(&Mmap::anonymous(4, Mapping::READ).unwrap(), 2), Err(MapError::NotResizable));
     assert_eq!(bytes_of(&file), b"abcd");
-    let private = Mmap::anonymous(4, Mapping::COPY).unwrap();
+    assert_eq!(resize(&Mmap::anonymous(4, Mapping::COPY).unwrap(), 2), Err(MapError::NotResizable));
+    let private = Mmap::anonymous(4, Mapping::PRIVATE).unwrap();
     private.operate(|op| op.set(3, 3)).unwrap();
     resize(&private, 5 * page()).unwrap();
     assert_eq!(private.operate(|op| (op.get(3), op.get(5 * page() - 1))), Ok((Some(3), Some(0))));
 }
 
 #[test]
-fn shared_memory_without_a_file_shrinks_and_never_grows() {
+fn shared_memory_without_a_file_never_grows_beyond_its_last_page() {
     let map = Mmap::anonymous(4, Mapping::WRITE).unwrap();
-    assert_eq!(resize(&map, 5), Err(MapError::CannotGrow));
+    assert_eq!(resize(&map, page() + 1), Err(MapError::CannotGrow));
+    map.operate(|op| op.write(0, 1, b"abcd")).unwrap();
     resize(&map, 2).unwrap();
-    assert_eq!(contents(&map), [0; 2]);
+    assert_eq!(contents(&map), b"ab");
+    resize(&map, 5).unwrap();
+    assert_eq!(contents(&map), b"abcd\0");
 }
 
 #[test]

@@ -225,14 +225,14 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// Operations that only look.
 fn describe<H: Heap>(heap: &mut H, op: Op, slot: Slot, code: TypeCode) -> Result {
     Ok(match op {
-        Op::Length => Value::Int(length(heap, slot) as i128),
+        Op::Length => Value::Int(length(heap, slot)? as i128),
         Op::List | Op::ToList => Value::List(items(heap, slot, code)?),
         Op::ToBytes => Value::Bytes(contents(heap, slot).as_slice().into()),
         Op::ToUnicode => to_unicode(code, &contents(heap, slot))?,
         Op::TypeCode => Value::Str(code.letter().to_string().into()),
         Op::ItemSize => Value::Int(code.itemsize() as i128),
         // The address counts from the begin of the memory.
-        Op::BufferInfo => Value::Tuple(vec![Value::Int(0), Value::Int(length(heap, slot) as i128)]),
+        Op::BufferInfo => Value::Tuple(vec![Value::Int(0), Value::Int(length(heap, slot)? as i128)]),
         Op::Hash => return Err(ErrorClass::TypeError.into()),
         _ => unreachable!("{op:?} is not an operation of array.array"),
     })
@@ -443,7 +443,7 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
             };
             let start = bound(step.args.get(1), 0)?;
             let stop = bound(step.args.get(2), isize::MAX)?;
-            let (start, stop) = index::range(start, stop, length(heap, receiver(step)));
+            let (start, stop) = index::range(start, stop, length(heap, receiver(step))?);
             match place_of(heap, step, code, start..stop)? {
                 Some(place) => Ok(Value::Int(place as i128)),
                 None => Err(ErrorClass::ValueError.into()),
@@ -479,14 +479,14 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, key: &Arg, value: &Arg
     match key {
         Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
-            let items = length(heap, slot);
+            let items = length(heap, slot)?;
             let place = index::place(place, items).ok_or(ErrorClass::IndexError)?;
             let item = packed(code, value)?;
             heap.operate(slot, |memory| memory.write(place * size, 1, &item));
             Ok(Value::None)
         }
         Arg::Slice(slice) => {
-            let part = index::slice(slice, length(heap, slot))?;
+            let part = index::slice(slice, length(heap, slot)?)?;
             match array(heap, value) {
                 // Of itself it takes a copy.
                 Some((other, other_code)) if other_code == code => {
@@ -511,7 +511,7 @@ fn delete<H: Heap>(heap: &mut H, slot: Slot, size: usize, key: &Arg) -> Result {
             })
         }
         Arg::Slice(slice) => {
-            let part = index::slice(slice, length(heap, slot))?;
+            let part = index::slice(slice, length(heap, slot)?)?;
             heap.operate(slot, |memory| assign(memory, part, size, &[]))
         }
         _ => Err(ErrorClass::TypeError.into()),

@@ -96,7 +96,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             _ => Err(ErrorClass::TypeError.into()),
         },
         Op::Hex => hex(heap, step, |heap| Ok(contents(heap, slot))),
-        Op::Find | Op::IndexOf | Op::Count => look_for(heap, step),
+        Op::Find | Op::RFind | Op::IndexOf | Op::Count => look_for(heap, step),
         Op::Contains => contains(heap, slot, &step.args[0]),
         Op::StartsWith => starts_with(heap, step),
         Op::Split => split(heap, step, flavour),
@@ -293,11 +293,14 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let needle = needle(heap, &step.args[0])?;
     let hay = contents(heap, receiver(step));
     let (start, end) = index::range(start, end, hay.len());
-    let found = search::find(&hay, &needle, start, end);
+    let found = match step.op {
+        Op::RFind => search::rfind(&hay, &needle, start, end),
+        _ => search::find(&hay, &needle, start, end),
+    };
     match (step.op, found) {
         (Op::Count, _) => Ok(Value::Int(search::count(&hay, &needle, start, end) as i128)),
         (_, Some(place)) => Ok(Value::Int(place as i128)),
-        (Op::Find, None) => Ok(Value::Int(-1)),
+        (Op::Find | Op::RFind, None) => Ok(Value::Int(-1)),
         (_, None) => Err(ErrorClass::ValueError.into()),
     }
 }

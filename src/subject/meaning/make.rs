@@ -15,10 +15,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let exporter = receiver(step);
             match heap.flavour(exporter) {
                 // `object.__init__`, which accepts anything after another `__new__`.
-                Flavour::Bytes | Flavour::Array(_) => Ok(Value::None),
+                Flavour::Bytes | Flavour::Array(_) | Flavour::Mmap(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 Flavour::Stream => super::streams::init(heap, step),
-                other => unreachable!("no operation makes {} yet", other.class().name()),
             }
         }
         Op::NewByteArray => {
@@ -34,6 +33,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::NewStream => super::streams::make(heap, step),
         Op::NewArray => super::arrays::make(heap, step),
+        Op::NewMmap => super::maps::new(heap, step),
+        Op::MapFile => super::maps::of_file(heap, step),
         Op::NewView | Op::Acquire => {
             let source = source(heap, &step.args[0])?;
             let dest = super::dest(step);

@@ -1,9 +1,456 @@
-//! Operations of `mmap.mmap`: `Modules/mmapmodule.c`.
+//! Operations of `mmap.mmap`: `Modules/mmapmodule.c`, as Linux compiles it.
 
-use super::super::heap::Heap;
-use super::Result;
-use crate::program::Step;
+use super::super::heap::{Flavour, Heap};
+use super::super::{index, search};
+use super::make::is_too_long;
+use super::{MACHINE, Result, TOO_LONG, bytes_of, contents, receiver, with_bytes};
+use crate::exporter::{Exported, Mapping};
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Op, SliceArg, Slot, Step, limits};
 
-pub(super) fn run<H: Heap>(_: &mut H, step: &Step) -> Result {
-    unreachable!("{:?} is not an operation of mmap.mmap", step.op)
+/// `MAP_SHARED` and `MAP_PRIVATE`, the bits of which one must be set, and the bit that anonymous memory has anyway.
+const SHARED: i32 = 1;
+const PRIVATE: i32 = 2;
+const SHARING: i32 = 7;
+const ANONYMOUS: i32 = 32;
+/// `PROT_READ` and `PROT_WRITE`.
+const READ: i32 = 1;
+const WRITE: i32 = 2;
+/// The size of the smallest pages; no map of a program is longer.
+const PAGE: usize = 4096;
+const _: () = assert!(limits::LENGTH <= PAGE);
+
+/// `mmap.mmap()` of memory without a file.
+pub(super) fn new<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let optional = |position: usize, default: i32| step.args.get(position).map_or(Ok(default), int);
+    let file = int(&step.args[0])?;
+    let length = index::ssize(&step.args[1])?;
+    let (flags, protection) = (optional(2, SHARED)?, optional(3, READ | WRITE)?);
+    let access = optional(4, 0)?;
+    let length = usize::try_from(length).map_err(|_| ErrorClass::OverflowError)?;
+    if access != 0 && (flags, protection) != (SHARED, READ | WRITE) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let readonly = protection & WRITE == 0;
+    let usual = Mapping { shared: flags & SHARING == SHARED, readonly, fixed: readonly };
+    let mapping = accessed(access, usual)?;
+    match file {
+        -1 => {}
+        // Which files are open is nobody's business; far beyond them none is.
+        0..0x4000_0000 => return Err(MACHINE),
+        _ => return Err(ErrorClass::OSError.into()),
+    }
+    // Other bits ask for huge pages, fixed places and the like, and without these two nobody can read.
+    if flags & !(SHARING | ANONYMOUS) != 0 || !(1..=READ | WRITE).contains(&protection) {
+        return Err(MACHINE);
+    }
+    match length {
+        _ if ![SHARED, PRIVATE].contains(&(flags & SHARING)) => Err(ErrorClass::OSError.into()),
+        0 => Err(ErrorClass::OSError.into()),
+        _ if is_too_long(length as i128) => Err(TOO_LONG),
+        _ if length > limits::LENGTH => Err(ErrorClass::OSError.into()),
+        _ => super::exporter(heap, step, Flavour::Mmap(mapping), vec![0; length]),
+    }
+}
+
+/// `mapped_file()`: a map of a file that holds these bytes, which nobody else can reach.
+pub(super) fn of_file<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let contents = bytes_of(heap, &step.args[0])?;
+    let length = step.args.get(1).map_or(Ok(0), index::ssize)?;
+    let access = step.args.get(2).map_or(Ok(0), int)?;
+    let length = usize::try_from(length).map_err(|_| ErrorClass::OverflowError)?;
+    let mapping = accessed(access, Mapping::WRITE)?;
+    let length = if length == 0 { contents.len() } else { length };
+    // Of an empty file there is no map at all.
+    if length == 0 || length > contents.len() {
+        return Err(ErrorClass::ValueError.into());
+    }
+    heap.map_file(super::dest(step), mapping, &contents, length);
+    Ok(Value::Stored)
+}
+
+/// What an access asks for; without one it is the usual.
+fn accessed(access: i32, usual: Mapping) -> std::result::Result<Mapping, ErrorClass> {
+    match access {
+        0 => Ok(usual),
+        1 => Ok(Mapping::READ),
+        2 => Ok(Mapping::WRITE),
+        3 => Ok(Mapping::COPY),
+        _ => Err(ErrorClass::ValueError),
+    }
+}
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let version = heap.version();
+    match step.op {
+        Op::Close => Ok(heap.close(slot).map(|()| Value::None)?),
+        Op::Closed => Ok(Value::Bool(heap.is_closed(slot))),
+        Op::Hash => Ok(Value::HashOfSlot(slot)),
+        // Nothing is asked of the map until an item is.
+        Op::Iter => {
+            heap.iterate(super::dest(step), slot);
+            Ok(Value::Stored)
+        }
+        // It has neither operator.
+        Op::Add | Op::Multiply | Op::InPlaceAdd | Op::InPlaceMultiply => Err(ErrorClass::TypeError.into()),
+
+        Op::With => {
+            check_open(heap, slot)?;
+            Ok(heap.close(slot).map(|()| Value::None)?)
+        }
+        Op::Length => Ok(Value::Int(super::length(heap, slot)? as i128)),
+        Op::List => Ok(Value::List(items(heap, slot)?)),
+        Op::Contains => {
+            for item in items(heap, slot)? {
+                if super::compare::item_equals(heap, &item, &step.args[0])? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Ok(Value::Bool(false))
+        }
+        Op::Item => get(heap, step),
+        Op::SetItem => set(heap, slot, &step.args[0], Some(&step.args[1])),
+        Op::DelItem => set(heap, slot, &step.args[0], None),
+
+        Op::Tell => {
+            check_open(heap, slot)?;
+            Ok(Value::Int(heap.cursor(slot) as i128))
+        }
+        Op::FileSize => {
+            let length = super::length(heap, slot)?;
+            match heap.file_length(slot) {
+                Some(length) => Ok(Value::Int(length as i128)),
+                None if version.since(15) => Ok(Value::Int(length as i128)),
+                None => Err(ErrorClass::OSError.into()),
+            }
+        }
+        Op::Seek => seek(heap, step),
+        // It takes no limit, as that of a stream does.
+        Op::ReadLine if !step.args.is_empty() => Err(ErrorClass::TypeError.into()),
+        Op::Seekable if version.since(13) => Ok(Value::Bool(true)),
+        Op::Seekable => Err(ErrorClass::AttributeError.into()),
+        Op::Read | Op::ReadLine | Op::ReadByte => read(heap, step),
+        Op::Write => {
+            let bytes = arguments(heap, slot, |heap| bytes_of(heap, &step.args[0]))?;
+            write(heap, slot, &bytes)?;
+            Ok(Value::Int(bytes.len() as i128))
+        }
+        Op::WriteByte => {
+            let byte = arguments(heap, slot, |_| {
+                u8::try_from(index::index(&step.args[0])?).map_err(|_| ErrorClass::OverflowError.into())
+            })?;
+            write(heap, slot, &[byte]).map(|()| Value::None)
+        }
+        Op::Find | Op::RFind => look_for(heap, step),
+        Op::Move => shift(heap, step),
+        Op::Resize => resize(heap, step),
+        Op::Flush => flush(heap, step),
+        Op::Advise => advise(heap, step),
+        _ => unreachable!("{:?} is not an operation of mmap.mmap", step.op),
+    }
+}
+
+/// An `int` of C.
+fn int(arg: &Arg) -> std::result::Result<i32, ErrorClass> {
+    i32::try_from(index::index(arg)?).map_err(|_| ErrorClass::OverflowError)
+}
+
+fn check_open<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
+    if heap.is_closed(slot) { Err(ErrorClass::ValueError.into()) } else { Ok(()) }
+}
+
+/// Reads the arguments of a method of an open map. Before 3.14 a closed one does not look at them.
+fn arguments<H: Heap, R>(heap: &mut H, slot: Slot, read: impl FnOnce(&mut H) -> Result<R>) -> Result<R> {
+    if !heap.version().since(14) {
+        check_open(heap, slot)?;
+    }
+    let read = read(heap)?;
+    check_open(heap, slot)?;
+    Ok(read)
+}
+
+/// A number that may be left out. In some versions it is an object to whoever reads the arguments: then it may also be
+/// `None`, and is looked at after the map.
+fn optional(arg: Option<&Arg>, is_object: bool) -> std::result::Result<Option<isize>, ErrorClass> {
+    match arg {
+        None => Ok(None),
+        Some(Arg::None) if is_object => Ok(None),
+        Some(arg) => index::ssize(arg).map(Some),
+    }
+}
+
+fn mapping<H: Heap>(heap: &H, slot: Slot) -> Mapping {
+    match heap.flavour(slot) {
+        Flavour::Mmap(mapping) => mapping,
+        other => unreachable!("{slot} holds {}", other.class().name()),
+    }
+}
+
+fn check_writable<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
+    if mapping(heap, slot).readonly { Err(ErrorClass::TypeError.into()) } else { Ok(()) }
+}
+
+/// The items of the sequence: each a `bytes` of one byte.
+pub(super) fn items<H: Heap>(heap: &mut H, slot: Slot) -> Result<Vec<Value>> {
+    check_open(heap, slot)?;
+    Ok(contents(heap, slot).iter().map(|&byte| Value::Bytes([byte].as_slice().into())).collect())
+}
+
+/// `mmap_subscript`
+fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    check_open(heap, slot)?;
+    let bytes = contents(heap, slot);
+    match &step.args[0] {
+        key @ Arg::Int(_) => {
+            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+            let place = index::place(place, bytes.len()).ok_or(ErrorClass::IndexError)?;
+            Ok(Value::Int(bytes[place].into()))
+        }
+        Arg::Slice(slice) => {
+            let part = index::slice(slice, bytes.len())?;
+            super::exporter(heap, step, Flavour::Bytes, part.places().map(|place| bytes[place]).collect())
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// `mmap_ass_subscript`; without a value, of a deletion.
+fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: Option<&Arg>) -> Result {
+    // Since gh-157335 everything is read before it is looked at the map.
+    let looks_last = heap.version().has(&[(13, 16), (14, 8)]);
+    if !looks_last {
+        check_open(heap, slot)?;
+    }
+    check_writable(heap, slot)?;
+    match key {
+        Arg::Int(_) => {
+            let key = index::ssize_or(key, ErrorClass::IndexError)?;
+            let find = |heap: &mut H| -> Result<usize> {
+                Ok(index::place(key, super::length(heap, slot)?).ok_or(ErrorClass::IndexError)?)
+            };
+            if !looks_last {
+                find(heap)?;
+            }
+            let byte = index::ssize_or(value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
+            let byte = u8::try_from(byte).map_err(|_| ErrorClass::ValueError)?;
+            let place = find(heap)?;
+            heap.operate(slot, |memory| memory.set(place, byte));
+            Ok(Value::None)
+        }
+        Arg::Slice(slice) => {
+            index::slice(slice, 0)?;
+            assign(heap, slot, slice, value.ok_or(ErrorClass::TypeError)?)
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+fn assign<H: Heap>(heap: &mut H, slot: Slot, slice: &SliceArg, value: &Arg) -> Result {
+    with_bytes(heap, value, |heap, bytes| {
+        let part = index::slice(slice, super::length(heap, slot)?)?;
+        if bytes.len() != part.count {
+            return Err(ErrorClass::IndexError.into());
+        }
+        match value {
+            // Byte by byte, from what may be this very map, and changes meanwhile.
+            Arg::Slot(source) if part.step != 1 => {
+                let source = heap.hold(*source)?;
+                for (position, place) in part.places().enumerate() {
+                    let byte = heap.held_contents(&source)[position];
+                    heap.operate(slot, |memory| memory.set(place, byte));
+                }
+                heap.unhold(source, false);
+            }
+            _ => heap.operate(slot, |memory| memory.write(part.start as usize, part.step, bytes)),
+        }
+        Ok(Value::None)
+    })
+}
+
+fn seek<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let (distance, whence) =
+        arguments(heap, slot, |_| Ok((index::ssize(&step.args[0])?, step.args.get(1).map_or(Ok(0), int)?)))?;
+    let length = super::length(heap, slot)?;
+    let from = match whence {
+        0 => 0,
+        1 => heap.cursor(slot),
+        2 => length,
+        _ => return Err(ErrorClass::ValueError.into()),
+    };
+    let place = usize::try_from(from as i128 + distance as i128).ok().filter(|&place| place <= length);
+    let place = place.ok_or(ErrorClass::ValueError)?;
+    heap.set_cursor(slot, place);
+    Ok(if heap.version().since(13) { Value::Int(place as i128) } else { Value::None })
+}
+
+/// `read`, `readline` and `read_byte`. A map that was made shorter may stand behind its end, where there is nothing.
+fn read<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let wanted = arguments(heap, slot, |_| match step.args.first() {
+        None | Some(Arg::None) => Ok(isize::MAX),
+        Some(arg) => Ok(index::ssize(arg)?),
+    })?;
+    let (bytes, cursor) = (contents(heap, slot), heap.cursor(slot));
+    let rest = &bytes[cursor.min(bytes.len())..];
+    let count = match step.op {
+        Op::Read => usize::try_from(wanted).map_or(rest.len(), |wanted| wanted.min(rest.len())),
+        Op::ReadLine => rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1),
+        _ if rest.is_empty() => return Err(ErrorClass::ValueError.into()),
+        _ => 1,
+    };
+    heap.set_cursor(slot, cursor + count);
+    match step.op {
+        Op::ReadByte => Ok(Value::Int(rest[0].into())),
+        _ => super::exporter(heap, step, Flavour::Bytes, rest[..count].to_vec()),
+    }
+}
+
+fn write<H: Heap>(heap: &mut H, slot: Slot, bytes: &[u8]) -> Result<()> {
+    check_writable(heap, slot)?;
+    let (length, cursor) = (super::length(heap, slot)?, heap.cursor(slot));
+    if length.checked_sub(cursor).is_none_or(|rest| rest < bytes.len()) {
+        return Err(ErrorClass::ValueError.into());
+    }
+    heap.operate(slot, |memory| memory.write(cursor, 1, bytes));
+    heap.set_cursor(slot, cursor + bytes.len());
+    Ok(())
+}
+
+/// `mmap_gfind`
+fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let version = heap.version();
+    let objects = version.since(14);
+    let bounds =
+        || -> Result<_> { Ok((optional(step.args.get(1), objects)?, optional(step.args.get(2), objects)?)) };
+    let needle = arguments(heap, slot, |heap| {
+        let needle = bytes_of(heap, &step.args[0])?;
+        if !objects {
+            bounds()?;
+        }
+        Ok(needle)
+    })?;
+    let (start, end) = bounds()?;
+    let (hay, cursor) = (contents(heap, slot), heap.cursor(slot));
+    let start = start.unwrap_or(cursor as isize);
+    let (mut start, end) = index::range(start, end.unwrap_or(hay.len() as isize), hay.len());
+    // Since gh-151021 nothing is found behind the end, as in `bytes`; before, not even nothing is missed there.
+    if !version.since(15) {
+        start = start.min(hay.len());
+    }
+    let found = match step.op {
+        Op::RFind => search::rfind(&hay, &needle, start, end),
+        _ => search::find(&hay, &needle, start, end),
+    };
+    Ok(Value::Int(found.map_or(-1, |place| place as i128)))
+}
+
+/// `move`
+fn shift<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let number = |position: usize| index::ssize(&step.args[position]);
+    let (dest, source, count) = arguments(heap, slot, |_| Ok((number(0)?, number(1)?, number(2)?)))?;
+    check_writable(heap, slot)?;
+    let bytes = contents(heap, slot);
+    let part = |start: isize| {
+        let (start, count) = (usize::try_from(start).ok()?, usize::try_from(count).ok()?);
+        bytes.get(start..start.checked_add(count)?)
+    };
+    let (Some(source), Some(_)) = (part(source), part(dest)) else {
+        return Err(ErrorClass::ValueError.into());
+    };
+    heap.operate(slot, |memory| memory.write(dest as usize, 1, source));
+    Ok(Value::None)
+}
+
+fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let length = arguments(heap, slot, |_| Ok(index::ssize(&step.args[0])?))?;
+    heap.operate(slot, |memory| -> std::result::Result<(), Exported> { memory.splice(0, 0, &[]) })?;
+    let mapping = mapping(heap, slot);
+    if mapping.fixed {
+        return Err(ErrorClass::TypeError.into());
+    }
+    let length = usize::try_from(length).map_err(|_| ErrorClass::ValueError)?;
+    let of_file = heap.file_length(slot).is_some();
+    // It cuts the file off before it finds that it cannot map it: to read the map is death from then on. What a file
+    // can be made so long by is a question of its system.
+    if of_file && (length == 0 || length > limits::LENGTH) {
+        return Err(MACHINE);
+    }
+    // Since gh-138204 what would kill whoever reads it is refused, and so is what would not.
+    let refuses = heap.version().has(&[(13, 8), (14, 1)]);
+    if !of_file && mapping.shared && length > super::length(heap, slot)? && refuses {
+        return Err(ErrorClass::ValueError.into());
+    }
+    if length == 0 || length >= limits::REFUSED_SIZE as usize {
+        return Err(ErrorClass::OSError.into());
+    }
+    if length > limits::LENGTH {
+        return Err(TOO_LONG);
+    }
+    Ok(heap.remap(slot, length).map(|()| Value::None)?)
+}
+
+fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let version = heap.version();
+    // In 3.14 alone.
+    let is_object = version.since(14) && !version.since(15);
+    let size = || optional(step.args.get(1), is_object);
+    let offset = arguments(heap, slot, |_| {
+        let offset = step.args.first().map_or(Ok(0), index::ssize)?;
+        if !is_object {
+            size()?;
+        }
+        Ok(offset)
+    })?;
+    let size = size()?.filter(|&size| size != -1 || !version.since(15));
+    let length = super::length(heap, slot)?;
+    let offset = usize::try_from(offset).map_err(|_| ErrorClass::ValueError)?;
+    let rest = length.checked_sub(offset).ok_or(ErrorClass::ValueError)?;
+    // Before gh-138092 what is left out is the whole length, wherever the part begins.
+    let all = if version.since(15) { rest } else { length };
+    let size = size.map_or(Ok(all), usize::try_from).map_err(|_| ErrorClass::ValueError)?;
+    if size > rest {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let mapping = mapping(heap, slot);
+    let keeps_nothing = mapping.readonly || mapping == Mapping::COPY;
+    if keeps_nothing || offset.is_multiple_of(PAGE) {
+        Ok(Value::None)
+    } else {
+        Err(ErrorClass::OSError.into())
+    }
+}
+
+fn advise<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let is_object = heap.version().since(14);
+    let size = || optional(step.args.get(2), is_object);
+    let (advice, start) = arguments(heap, slot, |_| {
+        let advice = int(&step.args[0])?;
+        let start = step.args.get(1).map_or(Ok(0), index::ssize)?;
+        if !is_object {
+            size()?;
+        }
+        Ok((advice, start))
+    })?;
+    let size = size()?;
+    let length = super::length(heap, slot)?;
+    let start = usize::try_from(start).ok().filter(|&start| start < length).ok_or(ErrorClass::ValueError)?;
+    let size = size.map_or(Ok(length), usize::try_from).map_err(|_| ErrorClass::ValueError)?;
+    if start + size > isize::MAX as usize {
+        return Err(ErrorClass::OverflowError.into());
+    }
+    match advice {
+        _ if start != 0 => Err(ErrorClass::OSError.into()),
+        ..0 => Err(ErrorClass::OSError.into()),
+        // How it will be read, which changes nothing.
+        0..=2 => Ok(Value::None),
+        _ => Err(MACHINE),
+    }
 }

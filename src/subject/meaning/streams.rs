@@ -46,6 +46,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
         Op::Readable | Op::Writable | Op::Seekable => open(heap, stream).map(|()| Value::Bool(true)),
         Op::IsATty => open(heap, stream).map(|()| Value::Bool(false)),
+        // It takes no part, as that of a map does.
+        Op::Flush if !step.args.is_empty() => Err(ErrorClass::TypeError.into()),
         Op::Flush => open(heap, stream).map(|()| Value::None),
         Op::Tell => {
             open(heap, stream)?;

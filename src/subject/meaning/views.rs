@@ -446,6 +446,13 @@ fn assign<H: Heap>(
     })?
 }
 
+fn length_of<H: Heap>(heap: &mut H, slot: Slot) -> Result<usize> {
+    match slot.kind {
+        SlotKind::Exporter => super::length(heap, slot),
+        _ => length(heap, slot),
+    }
+}
+
 /// Whether an object is true, as far as format `?` asks.
 pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<bool, ErrorClass> {
     Ok(match arg {
@@ -458,11 +465,10 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
         Arg::Slice(_) => true,
         Arg::Slot(slot) => match slot.kind {
             SlotKind::Exporter if heap.flavour(*slot) == Flavour::Stream => true,
-            SlotKind::Exporter => super::length(heap, *slot) != 0,
-            SlotKind::View => match length(heap, *slot) {
+            SlotKind::Exporter | SlotKind::View => match length_of(heap, *slot) {
                 Ok(length) => length != 0,
                 Err(super::Stop::Raise(class)) => return Err(class),
-                Err(super::Stop::Skip(_)) => unreachable!("the length of a view is never left out"),
+                Err(super::Stop::Skip(_)) => unreachable!("a length is never left out"),
             },
             SlotKind::Export | SlotKind::Iterator => true,
         },

@@ -126,8 +126,8 @@ fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
     let on_view = step.and_then(|step| step.receiver).is_some_and(|slot| slot.kind == SlotKind::View);
     match difference {
         Difference::Outcome { expected, found, .. } => match (op, expected, found) {
-            (Some(Op::Release | Op::With), Outcome::Raised(BufferError), _) => Clause::M3,
-            (Some(Op::Release | Op::With), Outcome::Value(_), _) => Clause::R4,
+            (Some(Op::Release | Op::With), Outcome::Raised(BufferError), _) if on_view => Clause::M3,
+            (Some(Op::Release | Op::With), Outcome::Value(_), _) if on_view => Clause::R4,
             (Some(Op::NewView | Op::Acquire), _, _) => Clause::G2,
             (_, Outcome::Raised(BufferError), Outcome::Value(_)) => Clause::S1,
             (_, Outcome::Value(_), Outcome::Raised(BufferError)) => Clause::R3,

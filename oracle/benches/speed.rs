@@ -25,7 +25,8 @@ use buflock_oracle::{Interpreter, SUBJECTS, attached, check, interpreter};
 use pyo3::{Python, ffi};
 
 const ROUNDS: usize = 9;
-const PROGRAMS: u64 = 20_000;
+const PROGRAMS: usize = 20_000;
+const STEPS: usize = 32;
 
 /// The five operations that programs are made of at the least.
 const CORE: [Op; 8] =
@@ -39,9 +40,10 @@ fn main() {
     let interpreter = interpreter::start().expect("failed to start the interpreter");
     println!("Python {}", interpreter.description);
     attached(|| {
-        let shape = Shape { steps: 32, threads: 1 };
+        let shape = Shape { steps: STEPS, threads: 1 };
         let all: Vec<_> = programs(shape, |_| true);
-        let core: Vec<_> = programs(shape, |step| CORE.contains(&step.op));
+        // Long enough that as many steps are left of them.
+        let core: Vec<_> = programs(Shape { steps: 16 * STEPS, ..shape }, |step| CORE.contains(&step.op));
         compare("all operations", &interpreter, &all, "harness / raw C API");
         compare("acquire, release, slice, write, resize", &interpreter, &core, "of these five alone");
         let names = SUBJECTS.map(str::to_owned);
@@ -52,25 +54,24 @@ fn main() {
             println!("  {name}: {:.2} M steps/s", rate(&all, || run(&mut check, &all)) / 1e6);
         }
         let generated = Instant::now();
-        for index in 0..PROGRAMS {
-            black_box(generate::nth(9, index, shape));
-        }
-        println!(
-            "  generation: {:.0} ns a step",
-            generated.elapsed().as_secs_f64() * 1e9 / (PROGRAMS * 24) as f64
-        );
+        let made = (0..PROGRAMS as u64).map(|index| black_box(generate::nth(9, index, shape)).steps.len());
+        let made: usize = made.sum();
+        println!("  generation: {:.0} ns a step", generated.elapsed().as_secs_f64() * 1e9 / made as f64);
         acquire_and_release();
         hand_overs(&interpreter);
     });
 }
 
+/// Programs of [`STEPS`] steps that are to be kept.
 fn programs(shape: Shape, keep: impl Fn(&Step) -> bool) -> Vec<Arc<Program>> {
-    let made = (0..PROGRAMS).map(|index| {
+    let made = (0..).map(|index| {
         let mut program = generate::nth(1, index, shape);
         program.steps.retain(&keep);
-        Arc::new(program)
+        program.steps.truncate(STEPS);
+        program.steps.shrink_to_fit();
+        program
     });
-    made.collect()
+    made.filter(|program| program.steps.len() == STEPS).take(PROGRAMS).map(Arc::new).collect()
 }
 
 fn steps(programs: &[Arc<Program>]) -> f64 {

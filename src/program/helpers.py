@@ -22,10 +22,14 @@ def written(parts):
 def mapped_file(contents, length=0, access=0):
     """A map of a file that has no name, which holds these contents."""
     import mmap
+    import os
     import tempfile
-    with tempfile.TemporaryFile() as file:
+    if hasattr(os, "memfd_create"):
+        file = open(os.memfd_create("a file of a program"), "w+b", buffering=0)
+    else:
+        file = tempfile.TemporaryFile(buffering=0)
+    with file:
         file.write(contents)
-        file.flush()
         return mmap.mmap(file.fileno(), length, access=access)
 
 

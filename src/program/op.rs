@@ -303,8 +303,8 @@ operations! {
     NewBytes: Call("bytes"), Nothing, 1 of [Source], Into(Exporter), 8;
     NewStream: Call("io.BytesIO"), Nothing, 0 of [Lines], Into(Exporter), 14;
     NewArray: Call("array.array"), Nothing, 1 of [TypeCode ArraySource], Into(Exporter), 20;
-    NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 9;
-    MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 4;
+    NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 5;
+    MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 1;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 24;

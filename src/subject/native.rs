@@ -572,7 +572,14 @@ fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
             flavour(exporter) == expected
                 && !is_closed(exporter)
                 && cursor(exporter) == place
-                && operate(exporter, |memory| same_bytes(&memory.contents(), bytes))
+                && match exporter {
+                    Provider::Array(array) => array.operate(|operation| operation.equals(bytes)),
+                    Provider::Mmap(map) => map.operate(|operation| operation.equals(bytes)) == Ok(true),
+                    Provider::Stream(stream) => {
+                        stream.operate(|operation| operation.equals(bytes)) == Ok(true)
+                    }
+                    _ => false,
+                }
         }
         _ => false,
     }

@@ -3,6 +3,9 @@
 //!
 //! What matters here is how each asks for its buffer, and that it gives it back whatever comes of it (clause R3).
 
+use std::sync::LazyLock;
+
+use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
 use super::super::heap::{Buffer, Heap};
@@ -10,6 +13,7 @@ use super::super::{index, item};
 use super::{Result, bytes_of, hex_digits, with_bytes, with_writable};
 use crate::exporter::{ByteOrder, Code, Format};
 use crate::history::{ErrorClass, Value};
+use crate::program::op::PATTERNS;
 use crate::program::{Arg, Op, Step};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -73,12 +77,17 @@ fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
     Ok(Value::Int(u64::from_le_bytes(wide).into()))
 }
 
+/// [`PATTERNS`], compiled.
+static COMPILED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    let compile = |text: &&str| RegexBuilder::new(text).unicode(false).build();
+    PATTERNS.iter().map(compile).collect::<std::result::Result<_, _>>().expect("the patterns are well-formed")
+});
+
 /// `re.findall`. The patterns of programs are those that mean the same in both languages.
 fn find_all<H: Heap>(heap: &mut H, pattern: &Arg, subject: &Arg) -> Result {
     let Arg::Bytes(pattern) = pattern else { return Err(ErrorClass::TypeError.into()) };
-    let compile = |text| regex::bytes::RegexBuilder::new(text).unicode(false).build().ok();
-    let pattern = std::str::from_utf8(pattern).ok().and_then(compile);
-    let pattern = pattern.expect("fixup leaves only patterns that are known");
+    let place = PATTERNS.iter().position(|known| known.as_bytes() == &**pattern);
+    let pattern = &COMPILED[place.expect("fixup leaves only patterns that are known")];
     let found = with_bytes(heap, subject, |_, bytes| {
         Ok(pattern.find_iter(bytes).map(|found| Value::Bytes(found.as_bytes().into())).collect())
     });

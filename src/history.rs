@@ -40,6 +40,7 @@ macro_rules! error_classes {
 error_classes!(
     AttributeError,
     BufferError,
+    EOFError,
     IndexError,
     MemoryError,
     NotImplementedError,

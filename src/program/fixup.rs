@@ -64,7 +64,7 @@ pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
     }
     match arg {
         Arg::Slice(_) if role != Role::Key => *arg = Arg::None,
-        Arg::Bytes(_) | Arg::Slot(_) if role == Role::Pattern => {
+        Arg::Bytes(_) | Arg::Str(_) | Arg::Slot(_) if role == Role::Pattern => {
             let known = |bytes: &[u8]| PATTERNS.iter().any(|pattern| pattern.as_bytes() == bytes);
             if !matches!(arg, Arg::Bytes(bytes) if known(bytes)) {
                 *arg = Arg::bytes(PATTERNS[0].as_bytes());

@@ -312,6 +312,7 @@ impl Sketch {
             Op::Append | Op::Insert => own + 1,
             Op::Pop | Op::Remove => own - 1,
             Op::Extend | Op::InPlaceAdd | Op::FromList | Op::FromUnicode => own + given,
+            Op::FromFile => own + self.arg_length(step.args.get(1)),
             Op::FromBytes => own + given / step.receiver.map_or(1, |slot| self.itemsize(slot)),
             Op::Clear => 0,
             Op::Resize | Op::Init | Op::SetState => given,
@@ -549,6 +550,13 @@ fn likely_argument(
                 byte(choices)
             } else {
                 buffer(choices, sketch)
+            }
+        }
+        Role::File => {
+            let is_file = |slot| matches!(sketch.class(slot), Some(Class::BytesIO | Class::Mmap));
+            match sketch.one_of(SlotKind::Exporter, choices, is_file) {
+                Some(slot) if choices.chance(15, 16) => Arg::Slot(slot),
+                _ => filled_or_bytes(choices, sketch, SlotKind::Exporter),
             }
         }
         Role::Buffers => {

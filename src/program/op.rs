@@ -187,6 +187,8 @@ pub enum Role {
     StructFormat,
     /// `"little"` or `"big"`.
     ByteOrder,
+    /// What can be read from and written to: a stream or a map.
+    File,
     /// What a file holds or is given: bytes of a few lines, or another buffer.
     Lines,
     /// How much is read at most: a size; what is below zero, and `None`, is no limit.
@@ -318,6 +320,8 @@ operations! {
     InPlaceAdd: InPlace("+="), Exporter, 1 of [Buffer], Value, 14;
     InPlaceMultiply: InPlace("*="), Exporter, 1 of [Times], Value, 6;
     FromBytes: Method("frombytes"), Exporter of Array, 1 of [Buffer], Value, 4;
+    ToFile: Method("tofile"), Exporter of Array, 1 of [File], Value, 2;
+    FromFile: Method("fromfile"), Exporter of Array, 2 of [File Size], Value, 3;
     FromList: Method("fromlist"), Exporter of Array, 1 of [Items], Value, 3;
     FromUnicode: Method("fromunicode"), Exporter of Array, 1 of [Text], Value, 2;
     // Exporters: operations that read, or write in place.

@@ -330,7 +330,9 @@ mod tests {
             Role::FileLength | Role::Offset | Role::Advice => Arg::int(0),
             Role::Key => Arg::slice(Some(Int::Small(1)), None, None),
             Role::Buffer | Role::Source | Role::ArraySource | Role::Table | Role::Lines => Arg::bytes(b"abc"),
-            Role::Other | Role::Exporter | Role::Writable => Arg::Slot(Slot::new(SlotKind::Exporter, 1)),
+            Role::Other | Role::Exporter | Role::Writable | Role::File => {
+                Arg::Slot(Slot::new(SlotKind::Exporter, 1))
+            }
             Role::Parts => Arg::List([Arg::bytes(b"a"), Arg::bytes(b"b")].into()),
             Role::Format | Role::Separator | Role::TypeCode | Role::Text => Arg::Str("B".into()),
             Role::Items => Arg::List([Arg::int(97)].into()),

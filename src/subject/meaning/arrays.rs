@@ -5,8 +5,8 @@ use super::super::index::{self, Part};
 use super::super::item::{self, Item, LAST, Packed};
 use super::make::is_too_long;
 use super::{
-    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, length, literal, receiver,
-    views, with_buffer,
+    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, length, literal, operation,
+    receiver, views, with_buffer,
 };
 use crate::exporter::{Code, TypeCode};
 use crate::history::{ErrorClass, Value};
@@ -189,6 +189,13 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         },
         Op::InPlaceMultiply => in_place_multiply(heap, slot, &step.args[0]),
         Op::FromBytes => from_bytes(heap, slot, size, &step.args[0]),
+        // Of nothing nothing is written, whatever the file is.
+        Op::ToFile if length(heap, slot)? == 0 => Ok(Value::None),
+        Op::ToFile => {
+            let bytes = Arg::bytes(&contents(heap, slot));
+            ask(heap, &step.args[0], Op::Write, bytes).map(|_| Value::None)
+        }
+        Op::FromFile => from_file(heap, slot, size, step),
         Op::FromList => from_list(heap, slot, code, &step.args[0]),
         Op::FromUnicode => from_unicode(heap, slot, code, &step.args[0]),
 
@@ -301,6 +308,34 @@ fn from_bytes<H: Heap>(heap: &mut H, slot: Slot, size: usize, arg: &Arg) -> Resu
         }
         heap.operate(slot, |memory| append(memory, bytes))
     })?
+}
+
+/// Calls a method of a file, which is any object that has it.
+fn ask<H: Heap>(heap: &mut H, file: &Arg, op: Op, arg: Arg) -> Result {
+    match file {
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => {
+            operation(heap, &Step::new(op, Some(*slot), [arg].into_iter().collect(), None))
+        }
+        _ => Err(ErrorClass::AttributeError.into()),
+    }
+}
+
+/// What was read is kept, also if it is less than was asked for, which is an error, or no whole items, which is another.
+fn from_file<H: Heap>(heap: &mut H, slot: Slot, size: usize, step: &Step) -> Result {
+    let count = index::ssize(&step.args[1])?;
+    let count = usize::try_from(count).map_err(|_| ErrorClass::ValueError)?;
+    let wanted = count.checked_mul(size).filter(|&wanted| isize::try_from(wanted).is_ok());
+    let wanted = wanted.ok_or(ErrorClass::MemoryError)?;
+    // What is left out is left out before the file is read.
+    if heap.operate(slot, |memory| memory.length()) + wanted.min(limits::LENGTH) > limits::LENGTH {
+        return Err(TOO_LONG);
+    }
+    let read = match ask(heap, &step.args[0], Op::Read, Arg::int(wanted as i64))? {
+        Value::Bytes(read) => read,
+        _ => return Err(ErrorClass::TypeError.into()),
+    };
+    from_bytes(heap, slot, size, &Arg::bytes(&read))?;
+    if read.len() == wanted { Ok(Value::None) } else { Err(ErrorClass::EOFError.into()) }
 }
 
 /// Room for all items is made before any is read.

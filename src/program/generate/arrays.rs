@@ -1,6 +1,7 @@
 //! Arguments for arrays: items of their type, and what is made of such.
 
-use super::{Choices, Sketch, buffer, extreme, filled_or_bytes, index, literal, wrong_type};
+use super::argument::{buffer, extreme, filled_or_bytes, index, literal, wrong_type};
+use super::{Choices, Sketch};
 use crate::exporter::{Code, TypeCode};
 use crate::program::{Arg, Float, Int, Role, Slot, SlotKind, limits};
 

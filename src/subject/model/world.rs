@@ -1,0 +1,422 @@
+//! What operations find in the model: exporters, views, exports and iterators as plain values.
+
+use super::super::Shown;
+use super::super::heap::{
+    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+};
+use super::{Id, Iteration, Kind, Model, exporter};
+use crate::exporter::{Exported, Format, Layout, Mapping, Released};
+use crate::history::{ErrorClass, Seen};
+use crate::program::{Slot, SlotKind};
+
+struct Plain<'a> {
+    bytes: &'a mut Vec<u8>,
+    exports: u16,
+}
+
+impl Memory for Plain<'_> {
+    fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn contents(&self) -> Buffer {
+        Buffer::from_slice(self.bytes)
+    }
+
+    fn get(&self, place: usize) -> u8 {
+        self.bytes[place]
+    }
+
+    fn set(&mut self, place: usize, byte: u8) {
+        self.bytes[place] = byte;
+    }
+
+    fn write(&mut self, start: usize, step: isize, bytes: &[u8]) {
+        let mut place = start as isize;
+        for &byte in bytes {
+            self.bytes[place as usize] = byte;
+            place = place.wrapping_add(step);
+        }
+    }
+
+    fn splice(&mut self, at: usize, removed: usize, bytes: &[u8]) -> Result<(), Exported> {
+        if self.exports > 0 {
+            return Err(Exported(self.exports.into()));
+        }
+        self.bytes.splice(at..at + removed, bytes.iter().copied());
+        Ok(())
+    }
+}
+
+/// An export held by an operation.
+#[derive(Debug)]
+pub struct Hold {
+    of: Id,
+    layout: Layout,
+}
+
+impl Heap for Model {
+    type Hold = Hold;
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn holds(&self, slot: Slot) -> bool {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].is_some(),
+            SlotKind::View => self.views[slot.at()].is_some(),
+            SlotKind::Export => self.exports[slot.at()].is_some(),
+            SlotKind::Iterator => self.iterators[slot.at()].is_some(),
+        }
+    }
+
+    fn same(&self, one: Slot, other: Slot) -> bool {
+        match (one.kind, other.kind) {
+            (SlotKind::Exporter, SlotKind::Exporter) => {
+                self.exporters[one.at()] == self.exporters[other.at()]
+            }
+            (SlotKind::View, SlotKind::View) => self.views[one.at()] == self.views[other.at()],
+            _ => one == other,
+        }
+    }
+
+    fn empty(&mut self, slot: Slot) {
+        let object = match slot.kind {
+            SlotKind::Exporter => self.exporters.take(slot),
+            SlotKind::View => self.views.take(slot),
+            SlotKind::Export => {
+                self.release_export(slot);
+                self.exports.take(slot);
+                None
+            }
+            SlotKind::Iterator => {
+                let iteration = self.iterators.take(slot);
+                iteration.and_then(|iteration| self.leave(iteration))
+            }
+        };
+        if let Some(object) = object {
+            self.forget(object);
+        }
+    }
+
+    fn flavour(&self, exporter: Slot) -> Flavour {
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { flavour, .. } => *flavour,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn store(&mut self, dest: Slot, flavour: Flavour, bytes: Vec<u8>) {
+        let exporter = self.add(exporter(flavour, bytes));
+        self.touched.0.exporters |= 1 << dest.at();
+        if let Some(old) = self.exporters.put(dest, exporter) {
+            self.forget(old);
+        }
+    }
+
+    fn is_closed(&self, exporter: Slot) -> bool {
+        matches!(self.kind(self.exporter_id(exporter)), Kind::Exporter { closed: true, .. })
+    }
+
+    fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
+        match self.exporter_mut(exporter) {
+            Kind::Exporter { closed: true, .. } => Ok(()),
+            Kind::Exporter { exports: 0, closed, bytes, hidden, .. } => {
+                *closed = true;
+                bytes.clear();
+                hidden.clear();
+                Ok(())
+            }
+            Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn renew(&mut self, stream: Slot, new: Vec<u8>) -> Result<(), Exported> {
+        match self.exporter_mut(stream) {
+            Kind::Exporter { exports: 0, closed, bytes, cursor, .. } => {
+                (*closed, *bytes, *cursor) = (false, new, 0);
+                Ok(())
+            }
+            Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
+            other => unreachable!("{stream} holds {other:?}"),
+        }
+    }
+
+    fn cursor(&self, exporter: Slot) -> usize {
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { cursor, closed: false, .. } => *cursor,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn set_cursor(&mut self, exporter: Slot, place: usize) {
+        if let Kind::Exporter { cursor, .. } = self.exporter_mut(exporter) {
+            *cursor = place;
+        }
+    }
+
+    fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize) {
+        let (mapped, behind) = contents.split_at(length);
+        self.store(dest, Flavour::Mmap(mapping), mapped.to_vec());
+        if let Kind::Exporter { hidden, file, .. } = self.exporter_mut(dest) {
+            hidden.extend_from_slice(behind);
+            *file = Some(contents.len());
+        }
+    }
+
+    fn file_length(&self, exporter: Slot) -> Option<usize> {
+        match self.kind(self.exporters[exporter.at()].expect("only filled slots are asked")) {
+            Kind::Exporter { file, .. } => *file,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported> {
+        let Kind::Exporter { bytes, hidden, exports, file, .. } = self.exporter_mut(exporter) else {
+            unreachable!("a slot of exporters holds one")
+        };
+        if *exports > 0 {
+            return Err(Exported((*exports).into()));
+        }
+        bytes.append(hidden);
+        bytes.resize(bytes.len().max(length), 0);
+        *hidden = bytes.split_off(length);
+        if let Some(file) = file {
+            *file = length;
+            hidden.clear();
+        }
+        hidden.truncate(hidden.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1));
+        Ok(())
+    }
+
+    fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
+        match self.exporter_mut(exporter) {
+            Kind::Exporter { bytes, exports, .. } => f(&mut Plain { bytes, exports: *exports }),
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+        if let Source::Slot(slot) = source
+            && slot.kind == SlotKind::View
+        {
+            let layout = self.layout(slot)?.clone();
+            return self.derive(dest, slot, layout);
+        }
+        let owner = self.provider(source)?;
+        let layout = self.acquire(owner)?;
+        let managed = self.add(Kind::Managed { owner, views: 1 });
+        self.set_view(dest, managed, layout);
+        Ok(())
+    }
+
+    fn derive(&mut self, dest: Slot, view: Slot, layout: Layout) -> Result<(), Released> {
+        let &Kind::View { managed, released: false, .. } = self.kind(self.view_id(view)) else {
+            return Err(Released);
+        };
+        let Kind::Managed { views, .. } = self.kind_mut(managed) else {
+            unreachable!("views have managed buffers")
+        };
+        *views += 1;
+        self.retain(managed);
+        self.set_view(dest, managed, layout);
+        Ok(())
+    }
+
+    fn release_view(&mut self, view: Slot) -> Result<(), Exported> {
+        let id = self.view_id(view);
+        match self.kind(id) {
+            Kind::View { exports, .. } if *exports > 0 => Err(Exported((*exports).into())),
+            _ => {
+                self.let_go(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn layout(&self, view: Slot) -> Result<&Layout, Released> {
+        match self.shown(view) {
+            Shown::View(layout) => Ok(layout),
+            _ => Err(Released),
+        }
+    }
+
+    fn read(&self, view: Slot, offset: isize, out: &mut [u8]) -> Result<(), Released> {
+        self.layout(view)?;
+        if !out.is_empty() {
+            out.copy_from_slice(&self.bytes_of(self.view_id(view))[offset as usize..][..out.len()]);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, view: Slot, offset: isize, new: &[u8]) -> Result<(), Released> {
+        self.layout(view)?;
+        let memory = self.memory_of(self.view_id(view));
+        self.touched.0.exporters = u32::MAX;
+        match self.kind_mut(memory) {
+            Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
+            other => unreachable!("{other:?} has no memory"),
+        }
+        Ok(())
+    }
+
+    fn owner(&self, view: Slot) -> Result<Owner, Released> {
+        self.layout(view)?;
+        let &Kind::View { managed, .. } = self.kind(self.view_id(view)) else {
+            unreachable!("a view stays a view")
+        };
+        let &Kind::Managed { owner, .. } = self.kind(managed) else {
+            unreachable!("views have managed buffers")
+        };
+        let named = |kind: SlotKind| {
+            Slot::all(kind).find(|slot| match kind {
+                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
+                _ => self.views[slot.at()] == Some(owner),
+            })
+        };
+        Ok(match self.kind(owner) {
+            Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
+            Kind::Exporter { flavour, .. } => Owner::Object {
+                // The buffer of a stream is an object of its own.
+                slot: named(SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
+                unhashable: self.unhashable(owner),
+            },
+            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
+        })
+    }
+
+    fn hashed(&self, view: Slot) -> Option<&Seen> {
+        match self.kind(self.view_id(view)) {
+            Kind::View { hashed, .. } => hashed.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn remember_hash(&mut self, view: Slot, of: Seen) {
+        let id = self.view_id(view);
+        if let Kind::View { hashed, .. } = self.kind_mut(id) {
+            *hashed = Some(of);
+        }
+    }
+
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+        let provider = self.provider(source)?;
+        self.acquire(provider)?;
+        self.release_export(dest);
+        self.exports.put(dest, Some(provider));
+        Ok(())
+    }
+
+    fn release_export(&mut self, export: Slot) {
+        if let Some(held) = self.exports.get_mut(export)
+            && let Some(provider) = held.take()
+        {
+            self.relinquish(provider);
+        }
+    }
+
+    fn iterate(&mut self, dest: Slot, source: Slot) {
+        let target = match source.kind {
+            SlotKind::Exporter => self.exporters[source.at()],
+            _ => self.views[source.at()],
+        };
+        let target = target.expect("only filled slots are asked");
+        self.retain(target);
+        self.empty(dest);
+        let length = match source.kind {
+            SlotKind::View => length_for_iterator(self.layout(source)),
+            _ => 0,
+        };
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0, length, unpack: None });
+    }
+
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
+        let target = self.provider(source)?;
+        let layout = self.acquire(target)?;
+        self.empty(dest);
+        let unpack = Some(Box::new((layout, format)));
+        self.iterators.put(dest, Iteration { target: Some(target), next: 0, length: 0, unpack });
+        Ok(())
+    }
+
+    fn unpacks(&self, iterator: Slot) -> bool {
+        self.iterators[iterator.at()].as_ref().is_some_and(|iteration| iteration.unpack.is_some())
+    }
+
+    fn is_stream(&self, iterator: Slot) -> bool {
+        let target = self.iterators[iterator.at()].as_ref().and_then(|iteration| iteration.target);
+        target.is_some_and(|id| matches!(self.kind(id), Kind::Exporter { flavour: Flavour::Stream, .. }))
+    }
+
+    fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass> {
+        let Iteration { target, next, length, unpack } =
+            self.iterators[iterator.at()].clone().expect("only filled slots are asked");
+        let Some(target) = target else { return Ok(None) };
+        if let Some(unpack) = unpack {
+            return Ok(self.unpack_next(iterator, target, next, &unpack));
+        }
+        let item = match self.kind(target) {
+            Kind::Exporter { closed: true, .. } => return Err(ErrorClass::ValueError),
+            Kind::Exporter { flavour, bytes, .. } => {
+                let item = bytes.chunks_exact(flavour.itemsize()).nth(next);
+                item.map(|item| (flavour.form(), Seen::from_slice(item)))
+            }
+            Kind::View { layout, released, .. } => {
+                let shown = if *released { Err(Released) } else { Ok(layout) };
+                next_offset(self.version, length, next, shown)?.map(|offset| {
+                    let bytes = &self.bytes_of(target)[offset as usize..][..layout.itemsize()];
+                    (Form::View(layout.format), Seen::from_slice(bytes))
+                })
+            }
+            other => unreachable!("nothing iterates over {other:?}"),
+        };
+        let iteration = self.iterators.get_mut(iterator).expect("it was filled above");
+        if item.is_some() {
+            iteration.next += 1;
+        } else {
+            iteration.target = None;
+            self.forget(target);
+        }
+        Ok(item)
+    }
+
+    fn hold(&mut self, slot: Slot) -> Result<Hold, Released> {
+        let of = self.provider(Source::Slot(slot))?;
+        Ok(Hold { of, layout: self.acquire(of)? })
+    }
+
+    fn held_layout<'a>(&'a self, hold: &'a Hold) -> &'a Layout {
+        &hold.layout
+    }
+
+    fn held_contents(&self, hold: &Hold) -> Buffer {
+        let (bytes, layout) = (self.bytes_of(hold.of), &hold.layout);
+        if layout.is_c_contiguous() {
+            let length = layout.nbytes();
+            return if length == 0 {
+                Buffer::new()
+            } else {
+                Buffer::from_slice(&bytes[layout.offset as usize..][..length])
+            };
+        }
+        layout.offsets().flat_map(|offset| &bytes[offset as usize..][..layout.itemsize()]).copied().collect()
+    }
+
+    fn write_held(&mut self, hold: &Hold, offset: isize, new: &[u8]) {
+        if new.is_empty() {
+            return;
+        }
+        self.touched.0.exporters = u32::MAX;
+        let memory = self.memory_of(hold.of);
+        match self.kind_mut(memory) {
+            Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
+            other => unreachable!("{other:?} has no memory"),
+        }
+    }
+
+    fn unhold(&mut self, hold: Hold, _failed: bool) {
+        self.relinquish(hold.of);
+    }
+}

@@ -1,8 +1,8 @@
 //! What each operation means: the specification, in terms of a [`Heap`].
 //!
-//! The source of each is the function of the same name in CPython's `Objects/bytearrayobject.c`,
-//! `bytesobject.c`, `bytes_methods.c`, `memoryobject.c` and `picklebufobject.c` and in `Modules/`, of which the order of checks is kept:
-//! it decides which of two errors is raised. Where versions differ, the version is asked.
+//! The source of each is the function of the same name in CPython's `Objects` (`bytearrayobject.c`, `bytesobject.c`,
+//! `bytes_methods.c`, `memoryobject.c`, `picklebufobject.c`) and `Modules` (the head of each file here names it), of which
+//! the order of checks is kept: it decides which of two errors is raised. Where versions differ, the version is asked.
 
 mod arrays;
 mod compare;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::check::Check;
 use crate::judge::Verdict;
 use crate::program::op::Role;
-use crate::program::{Arg, Int, Program, encode, generate, limits, mutate, parse, text};
+use crate::program::{Arg, Int, Op, Program, encode, generate, limits, mutate, parse, text};
 use crate::subject::Version;
 
 /// Runs an input on the native exporters against the model.
@@ -50,13 +50,27 @@ pub fn run(check: &mut Check, data: &[u8]) {
 /// itself, before it can fail.
 fn tame(program: &mut Program) {
     for step in &mut program.steps {
-        for (arg, role) in step.args.iter_mut().zip(step.op.row().args) {
-            if let (Arg::Int(Int::Small(size)), Role::Size | Role::Times | Role::Source) = (&*arg, role)
-                && *size > limits::LENGTH as i64
-            {
-                *arg = Arg::Int(Int::Huge { negative: false });
+        let op = step.op;
+        for (arg, role) in step.args.iter_mut().zip(op.row().args) {
+            match (role, arg) {
+                (Role::Size | Role::Times | Role::Source | Role::ArraySource | Role::FileLength, arg) => {
+                    tame_size(arg);
+                }
+                // What is written next would begin there.
+                (Role::Index, arg) if op == Op::Seek => tame_size(arg),
+                (Role::State, Arg::List(items) | Arg::Tuple(items)) => items.iter_mut().for_each(tame_size),
+                _ => {}
             }
         }
+    }
+}
+
+/// A size that no object of a program has becomes one that no machine has a number for.
+fn tame_size(arg: &mut Arg) {
+    if let Arg::Int(Int::Small(size)) = arg
+        && *size > limits::LENGTH as i64
+    {
+        *arg = Arg::Int(Int::Huge { negative: false });
     }
 }
 

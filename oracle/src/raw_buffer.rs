@@ -670,6 +670,22 @@ pub fn references(_: Python<'_>, object: &Object) -> isize {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
+/// Whether a `bytearray` can be made longer, found out by doing so.
+///
+/// # Panics
+/// If it is none.
+fn can_grow(py: Python<'_>, array: &Object) -> bool {
+    assert!(is_bytearray(py, array));
+    let length = block(py, array.as_ptr()).1 as isize;
+    // SAFETY: it is a live bytearray, and the thread is attached.
+    let resized = unsafe { ffi::PyByteArray_Resize(array.as_ptr(), length + 1) };
+    if resized < 0 {
+        // SAFETY: the thread is attached.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    resized == 0
+}
+
 /// Whether an exporter can be resized, or closed if it can be, found out by doing so.
 pub fn is_free(py: Python<'_>, exporter: &Object) -> bool {
     let call = |name: &str, args: &[u8]| {
@@ -678,7 +694,8 @@ pub fn is_free(py: Python<'_>, exporter: &Object) -> bool {
             .is_ok()
     };
     match type_of(py, exporter) {
-        Type::ByteArray => call("extend", &[0]),
+        // Asked of every bytearray of every program, hence without a call of Python's.
+        Type::ByteArray => can_grow(py, exporter),
         Type::Array => {
             let size = typecode(py, exporter).and_then(TypeCode::of_letter).map_or(1, TypeCode::itemsize);
             call("frombytes", &vec![0; size])

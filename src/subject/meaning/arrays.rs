@@ -129,18 +129,6 @@ fn gather<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> (Vec<u8>, Opti
     (bytes, ended.err())
 }
 
-/// The bytes of values up to the first that is no item, and what is wrong with that.
-fn pack(code: TypeCode, items: &[Value]) -> (Vec<u8>, Option<ErrorClass>) {
-    let mut bytes = Vec::with_capacity(items.len() * code.itemsize());
-    for item in items {
-        match item::set(code, item) {
-            Ok(packed) => bytes.extend_from_slice(&packed),
-            Err(error) => return (bytes, Some(error)),
-        }
-    }
-    (bytes, None)
-}
-
 /// The item that an argument is.
 fn packed(code: TypeCode, arg: &Arg) -> Result<Packed> {
     Ok(item::set(code, &literal(arg))?)
@@ -346,14 +334,13 @@ fn from_list<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Re
     if items.is_empty() {
         return Ok(Value::None);
     }
-    let values: Vec<Value> = items.iter().map(literal).collect();
+    let (bytes, error) = gather(heap, code, arg);
     heap.operate(slot, |memory| {
-        if memory.length() + values.len() * code.itemsize() > limits::LENGTH {
+        if memory.length() + items.len() * code.itemsize() > limits::LENGTH {
             return Err(TOO_LONG);
         }
         memory.splice(memory.length(), 0, &[])?;
-        let (bytes, error) = pack(code, &values);
-        error.map_or_else(|| append(memory, &bytes), |error| Err(error.into()))
+        error.map_or_else(|| append(memory, &bytes), Err)
     })
 }
 

@@ -7,7 +7,8 @@ use super::super::heap::{Buffer, Flavour, Heap};
 use super::super::index;
 use super::make::is_too_long;
 use super::{
-    Result, TOO_LONG, bytes_of, each_item, exact_bytes, exporter, receiver, with_bytes, with_writable,
+    Result, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, receiver, with_bytes,
+    with_writable,
 };
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
@@ -129,10 +130,6 @@ fn open<H: Heap>(heap: &H, stream: Slot) -> Result<()> {
 fn free<H: Heap>(heap: &mut H, stream: Slot) -> Result<()> {
     open(heap, stream)?;
     Ok(heap.operate(stream, |memory| memory.splice(0, 0, &[]))?)
-}
-
-fn contents<H: Heap>(heap: &mut H, stream: Slot) -> Buffer {
-    heap.operate(stream, |memory| memory.contents())
 }
 
 /// How much is read at most.

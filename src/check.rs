@@ -13,9 +13,15 @@ use crate::subject::{Model, Native, Subject, Trace, Version};
 
 /// Is told where a run is, so that somebody knows when the process dies.
 pub trait Watch: Send + 'static {
+    /// The program at this place of those that were given is next, on the model or on a subject.
+    fn program(&self, place: usize);
     /// The step at this place is about to run; past the last, the run comes to rest.
     fn at(&self, step: usize);
 }
+
+/// How many programs one subject runs before the next one does. Each begins with caches that are full of the code of
+/// the one before it, which is felt over a single program of some thirty steps.
+const AT_A_STRETCH: usize = 8;
 
 /// Counts of outcomes, for what a run was made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,14 +44,13 @@ pub struct Check {
 
 /// The baton: everything that a run needs and makes.
 struct Run {
-    program: Arc<Program>,
-    next: usize,
+    /// The programs under way, each on empty slots: several, if each has one thread. Those that are behind are kept
+    /// for their memory.
+    cases: Vec<Case>,
+    under_way: usize,
     version: Version,
     model: Model,
-    trace: Trace,
     subjects: Vec<Box<dyn Subject>>,
-    /// Boxed, since every step has the chance of one and few make use of it.
-    divergence: Option<Box<Divergence>>,
     /// Whether to keep what each step saw, and to hold it against what the program says.
     record: Option<History>,
     /// What the subjects saw of the step under way, and the messages of their errors; only for the record.
@@ -53,6 +58,19 @@ struct Run {
     watch: Option<Box<dyn Watch>>,
     counts: Vec<[u64; OUTCOMES]>,
     tally: Tally,
+}
+
+/// One program, and how far it is.
+#[derive(Default)]
+struct Case {
+    program: Arc<Program>,
+    trace: Trace,
+    /// The first step that not all subjects have run.
+    next: usize,
+    /// Boxed, since every step has the chance of one and few make use of it.
+    divergence: Option<Box<Divergence>>,
+    /// A divergence that came out at rest; what came out at a step counts for more.
+    unrest: Option<Box<Divergence>>,
 }
 
 /// `ok`, `skipped`, and one for each class of errors.
@@ -68,13 +86,11 @@ impl Check {
     /// The model of `version` against `subjects`, on threads of `host`.
     pub fn new(version: Version, subjects: Vec<Box<dyn Subject>>, host: Arc<dyn Host>) -> Check {
         let run = Run {
-            program: Arc::default(),
-            next: 0,
+            cases: Vec::new(),
+            under_way: 0,
             version,
             model: Model::new(version),
-            trace: Trace::default(),
             subjects,
-            divergence: None,
             record: None,
             seen: None,
             watch: None,
@@ -117,13 +133,31 @@ impl Check {
 
     /// Runs a program.
     pub fn run(&mut self, program: &Arc<Program>) -> Verdict {
-        self.go(program, None).0
+        let mut verdict = None;
+        self.run_all(std::slice::from_ref(program), |_, told| verdict = Some(told));
+        verdict.expect("every program has a verdict")
+    }
+
+    /// Runs programs, several at a stretch on each subject, and gives the verdict of each with its place, in order.
+    pub fn run_all(&mut self, programs: &[Arc<Program>], mut told: impl FnMut(usize, Verdict)) {
+        let mut first = 0;
+        let alone = |one: &Arc<Program>, other: &Arc<Program>| one.threads() == 1 && other.threads() == 1;
+        for programs in programs.chunk_by(alone).flat_map(|programs| programs.chunks(AT_A_STRETCH)) {
+            self.go(first, programs, None);
+            for place in 0..programs.len() {
+                let divergence = self.idle().cases[place].divergence.take();
+                told(first + place, self.verdict(divergence));
+            }
+            first += programs.len();
+        }
     }
 
     /// Runs a program, keeps what every step saw, and holds it against what the program says.
     pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, History) {
-        let (verdict, record) = self.go(program, Some(Vec::with_capacity(program.steps.len())));
-        (verdict, record.expect("the record was asked for"))
+        let record = Vec::with_capacity(program.steps.len());
+        let record = self.go(0, std::slice::from_ref(program), Some(record));
+        let divergence = self.idle().cases[0].divergence.take();
+        (self.verdict(divergence), record.expect("the record was asked for"))
     }
 
     /// What was run since the last call.
@@ -144,33 +178,32 @@ impl Check {
         self.run.as_mut().expect("no run is under way")
     }
 
-    fn go(&mut self, program: &Arc<Program>, record: Option<History>) -> (Verdict, Option<History>) {
+    /// Runs programs at a stretch, of which the first is at this place of all: one, or several of one thread each.
+    fn go(&mut self, first: usize, programs: &[Arc<Program>], record: Option<History>) -> Option<History> {
         let mut run = self.run.take().expect("a run that ended gives everything back");
-        run.program = Arc::clone(program);
-        run.next = 0;
         run.seen = record.as_ref().map(|_| Vec::new());
         run.record = record;
-        let Run { trace, model, .. } = &mut *run;
-        trace.record(model, program);
-        let mut run = self.lockstep.run(run);
-        run.rest();
-        run.count();
-        let divergence = run.divergence.take();
+        run.begin(first, programs);
+        if run.lanes() == 1 && run.record.is_none() {
+            run.stretch(first);
+        } else {
+            run = self.lockstep.run(run);
+            run.rest();
+        }
+        run.end();
         let record = run.record.take();
-        let version = run.version;
         self.run = Some(run);
-        (self.verdict(divergence, version), record)
+        record
     }
 
-    fn verdict(&self, divergence: Option<Box<Divergence>>, version: Version) -> Verdict {
-        match divergence {
-            None => Verdict::Agree,
-            Some(divergence) => match self.catalogue.covers(&divergence, version) {
-                Some(entry) if entry.standing == Standing::Permitted => {
-                    Verdict::Permitted(entry.id.clone(), *divergence)
-                }
-                _ => Verdict::Diverge(*divergence),
-            },
+    fn verdict(&self, divergence: Option<Box<Divergence>>) -> Verdict {
+        let Some(divergence) = divergence else { return Verdict::Agree };
+        let version = self.run.as_ref().expect("no run is under way").version;
+        match self.catalogue.covers(&divergence, version) {
+            Some(entry) if entry.standing == Standing::Permitted => {
+                Verdict::Permitted(entry.id.clone(), *divergence)
+            }
+            _ => Verdict::Diverge(*divergence),
         }
     }
 }
@@ -193,14 +226,15 @@ fn label(place: usize) -> &'static str {
 
 impl Baton for Box<Run> {
     fn lanes(&self) -> u8 {
-        self.program.threads()
+        self.cases[0].program.threads()
     }
 
     fn lane(&self) -> Option<u8> {
-        if self.divergence.is_some() {
+        let case = &self.cases[0];
+        if case.divergence.is_some() {
             return None;
         }
-        self.program.steps.get(self.next).map(|step| step.lane())
+        case.program.steps.get(case.next).map(|step| step.lane())
     }
 
     fn run_leg(&mut self) {
@@ -210,82 +244,147 @@ impl Baton for Box<Run> {
                 self.observe();
             }
         } else {
-            let later = &self.program.steps[self.next..];
+            let Run { cases, subjects, watch, .. } = &mut **self;
+            let case = &mut cases[0];
+            let later = &case.program.steps[case.next..];
             let leg = later.iter().position(|step| step.lane() != lane).unwrap_or(later.len());
-            self.stretch(self.next + leg);
+            case.run(case.next + leg, subjects, watch.as_deref(), &mut None);
+        }
+    }
+}
+
+impl Case {
+    /// Runs the steps up to `end` on one subject after the other, each on all of them at a stretch, and judges each.
+    fn run(
+        &mut self,
+        mut end: usize,
+        subjects: &mut [Box<dyn Subject>],
+        watch: Option<&dyn Watch>,
+        seen: &mut Option<Vec<(Outcome, Option<String>)>>,
+    ) {
+        for subject in subjects {
+            end = self.run_on(&mut **subject, end, watch, seen);
+        }
+        self.over(end);
+    }
+
+    /// Runs the steps up to `end` on a subject, and judges each. Gives the first that the other subjects need not run:
+    /// of several that differ, the one that is told is the first step, and of that the first subject.
+    fn run_on(
+        &mut self,
+        subject: &mut dyn Subject,
+        end: usize,
+        watch: Option<&dyn Watch>,
+        seen: &mut Option<Vec<(Outcome, Option<String>)>>,
+    ) -> usize {
+        let program = &*self.program;
+        for at in self.next..end {
+            // What the model leaves out is left out everywhere: it decides what is too long.
+            if let Outcome::Skipped(_) = self.trace.outcomes()[at] {
+                continue;
+            }
+            if let Some(watch) = watch {
+                watch.at(at);
+            }
+            let found = subject.step(&program.steps[at]);
+            if let Some(seen) = seen {
+                let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
+                seen.push((found.clone(), message));
+            }
+            let divergence = compare::after_step(&self.trace, subject, program, at, found);
+            if divergence.is_some() {
+                self.divergence = divergence;
+                return at;
+            }
+        }
+        end
+    }
+
+    /// All subjects have run the steps up to `end`, and one of them the next as well if it differed there.
+    fn over(&mut self, end: usize) {
+        self.next = end + usize::from(self.divergence.is_some());
+    }
+
+    /// Brings a subject to rest, whether it diverged or not: the next run starts clean.
+    fn rest(&mut self, subject: &mut dyn Subject, watch: Option<&dyn Watch>) {
+        if let Some(watch) = watch {
+            watch.at(self.program.steps.len());
+        }
+        if let (Some(unrest), None) = (subject.rest(), &self.unrest) {
+            let difference = Difference::Rest(unrest);
+            self.unrest = Some(Box::new(Divergence::new(subject.name(), &self.program, None, difference)));
         }
     }
 }
 
 impl Run {
-    /// Runs the steps up to `end` on one subject after the other, each on all of them at a stretch, and judges each.
-    fn stretch(&mut self, mut end: usize) {
-        let (start, program) = (self.next, &*self.program);
-        for subject in &mut self.subjects {
-            for at in start..end {
-                // What the model leaves out is left out everywhere: it decides what is too long.
-                if let Outcome::Skipped(_) = self.trace.outcomes()[at] {
-                    continue;
+    /// Takes programs up, and runs them on the model.
+    fn begin(&mut self, first: usize, programs: &[Arc<Program>]) {
+        self.under_way = programs.len();
+        self.cases.resize_with(self.cases.len().max(programs.len()), Case::default);
+        for (place, (case, program)) in self.cases.iter_mut().zip(programs).enumerate() {
+            if let Some(watch) = &self.watch {
+                watch.program(first + place);
+            }
+            case.program = Arc::clone(program);
+            case.next = 0;
+            case.trace.record(&mut self.model, program);
+        }
+    }
+
+    /// Runs all the programs on one subject after the other. They have one thread, which is the caller's.
+    fn stretch(&mut self, first: usize) {
+        let Run { cases, subjects, watch, .. } = self;
+        let (cases, watch) = (&mut cases[..self.under_way], watch.as_deref());
+        let mut ends: smallvec::SmallVec<[usize; AT_A_STRETCH]> =
+            cases.iter().map(|case| case.program.steps.len()).collect();
+        for subject in subjects {
+            for (place, (case, end)) in cases.iter_mut().zip(&mut ends).enumerate() {
+                if let Some(watch) = watch {
+                    watch.program(first + place);
                 }
-                if let Some(watch) = &self.watch {
-                    watch.at(at);
-                }
-                let found = subject.step(&program.steps[at]);
-                if let Some(seen) = &mut self.seen {
-                    let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
-                    seen.push((found.clone(), message));
-                }
-                let divergence = compare::after_step(&self.trace, &mut **subject, program, at, found);
-                if divergence.is_some() {
-                    // The first step at which any subject differs is the one that is told, and of that the first
-                    // subject: the others have to run only what is before it.
-                    self.divergence = divergence;
-                    self.next = at + 1;
-                    end = at;
-                    break;
-                }
+                *end = case.run_on(&mut **subject, *end, watch, &mut None);
+                case.rest(&mut **subject, watch);
             }
         }
-        if self.divergence.is_none() {
-            self.next = end;
+        for (case, end) in cases.iter_mut().zip(ends) {
+            case.over(end);
         }
     }
 
     /// Runs one step, and keeps what all subjects saw of it.
     fn observe(&mut self) {
-        let at = self.next;
-        self.stretch(at + 1);
-        let seen = self.seen.as_mut().map(std::mem::take).unwrap_or_default();
-        let model = self.trace.outcomes()[at].clone();
-        if self.divergence.is_none() {
-            let step = &self.program.steps[at];
-            self.divergence = compare::expectation(&self.program, at, step, "model", &model);
+        let Run { cases, subjects, watch, seen, record, .. } = self;
+        let case = &mut cases[0];
+        let at = case.next;
+        case.run(at + 1, subjects, watch.as_deref(), seen);
+        let seen = seen.as_mut().map(std::mem::take).unwrap_or_default();
+        let model = case.trace.outcomes()[at].clone();
+        if case.divergence.is_none() {
+            let step = &case.program.steps[at];
+            case.divergence = compare::expectation(&case.program, at, step, "model", &model);
         }
-        if let Some(record) = &mut self.record {
+        if let Some(record) = record {
             record.push(Observation { model, subjects: seen });
         }
     }
 
-    /// Adds the steps that were run to the tally.
-    fn count(&mut self) {
-        self.tally.programs += 1;
-        self.tally.steps += self.next as u64;
-        for (step, outcome) in self.program.steps[..self.next].iter().zip(self.trace.outcomes()) {
-            self.counts[step.op as usize][place(outcome)] += 1;
+    /// Brings all subjects to rest after a program that ran in legs.
+    fn rest(&mut self) {
+        for subject in &mut self.subjects {
+            self.cases[0].rest(&mut **subject, self.watch.as_deref());
         }
     }
 
-    /// Brings all subjects to rest, whether they diverged or not: the next run starts clean.
-    fn rest(&mut self) {
-        if let Some(watch) = &self.watch {
-            watch.at(self.program.steps.len());
-        }
-        for subject in &mut self.subjects {
-            let unrest = subject.rest();
-            if let (None, Some(unrest)) = (&self.divergence, unrest) {
-                let difference = Difference::Rest(unrest);
-                self.divergence =
-                    Some(Box::new(Divergence::new(subject.name(), &self.program, None, difference)));
+    /// Decides what came of each program, and adds the steps that were run to the tally.
+    fn end(&mut self) {
+        for case in &mut self.cases[..self.under_way] {
+            let unrest = case.unrest.take();
+            case.divergence = case.divergence.take().or(unrest);
+            self.tally.programs += 1;
+            self.tally.steps += case.next as u64;
+            for (step, outcome) in case.program.steps[..case.next].iter().zip(case.trace.outcomes()) {
+                self.counts[step.op as usize][place(outcome)] += 1;
             }
         }
     }

@@ -236,6 +236,27 @@ fn random_programs_find_every_fault_on_every_seed() {
 }
 
 #[test]
+fn at_a_stretch_programs_come_to_the_verdicts_that_each_comes_to_alone() {
+    for fault in [Fault::OffByOneSlice, Fault::ExportNotCounted] {
+        let _planted = with(fault);
+        // Half of them have one thread, and run at a stretch.
+        let programs: Vec<_> =
+            (0..400).map(|index| Arc::new(generate::nth(3, index, Shape::default()))).collect();
+        let mut alone = Check::native(Version::NEWEST);
+        let expected: Vec<_> = programs.iter().map(|program| alone.run(program)).collect();
+        let mut together = Check::native(Version::NEWEST);
+        let mut found = Vec::new();
+        together.run_all(&programs, |place, verdict| {
+            assert_eq!(place, found.len());
+            found.push(verdict);
+        });
+        assert_eq!(found, expected);
+        assert!(expected.iter().filter(|verdict| **verdict != Verdict::Agree).count() > 3, "{fault}");
+        assert_eq!(together.take_tally(), alone.take_tally());
+    }
+}
+
+#[test]
 fn without_a_fault_nothing_is_found() {
     let _turn = Planted::new(None);
     let found = find(0, 5_000);

@@ -104,38 +104,41 @@ struct Part<'a> {
 impl Part<'_> {
     /// Runs the programs from `first` up to `end`, whatever becomes of the workers.
     fn run(&mut self, first: u64, end: u64) -> Result<(), Failure> {
-        let mut first = first;
-        while first < end && !self.stop.wanted() {
+        let mut left = vec![first..end];
+        while let Some(part) = left.pop().filter(|_| !self.stop.wanted()) {
+            if part.is_empty() {
+                continue;
+            }
             let worker = match self.worker.take() {
                 Some(worker) => worker,
                 None => Worker::start(self.recipe, self.place.0, self.place.1)?,
             };
-            match self.ask(worker, first, end) {
-                Ok(()) => return Ok(()),
-                Err((End::Stopped, done, found)) => {
-                    self.tell(Event::Batch(self.recount(first..done, None, &found)));
-                    return Ok(());
-                }
-                Err((End::Broken(why), ..)) => {
+            let Err((how, judged, found)) = self.ask(worker, &part) else { continue };
+            match how {
+                End::Stopped => self.tell(Event::Batch(self.recount(part.start..judged, None, &found))),
+                End::Broken(why) => {
                     return Err(Failure::environment(why, "cargo build --release --workspace --bins"));
                 }
-                Err((End::Fault { what, index, step, said }, _, found)) => {
+                End::Fault { what, index, step, said } => {
                     // A death before the first program of this part is reported as of that program.
-                    let index = index.clamp(first, end - 1);
-                    self.tell(Event::Batch(self.recount(first..index, Some((index, step)), &found)));
+                    let judged = judged.min(part.end - 1);
+                    let index = index.clamp(judged, part.end - 1);
+                    self.tell(Event::Batch(self.recount(part.start..judged, Some((index, step)), &found)));
                     self.tell(Event::Fault { what, index, step, said });
-                    first = index + 1;
+                    // Those that it was in the midst of, and those that it had not begun.
+                    left.extend([index + 1..part.end, judged..index]);
                 }
             }
         }
         Ok(())
     }
 
-    /// Asks a worker to run the programs. If it cannot end, how it did not, the program it was at, and
+    /// Asks a worker to run the programs. If it cannot end, how it did not, the first program without a verdict, and
     /// what it found before.
-    fn ask(&mut self, mut worker: Worker, first: u64, end: u64) -> Result<(), (End, u64, Vec<Found>)> {
+    fn ask(&mut self, mut worker: Worker, part: &Range<u64>) -> Result<(), (End, u64, Vec<Found>)> {
         let Shape { steps, threads } = self.job.shape;
-        let request = Request::Run { seed: self.job.seed, first, count: end - first, steps, threads };
+        let (seed, first, count) = (self.job.seed, part.start, part.end - part.start);
+        let request = Request::Run { seed, first, count, steps, threads };
         let mut seen = Vec::new();
         let to = self.to;
         let asked = worker.ask(&request, self.stop, |reply| match reply {
@@ -155,7 +158,7 @@ impl Part<'_> {
                 self.worker = Some(worker);
                 Ok(())
             }
-            Err(end_of_worker) => Err((end_of_worker, worker.position().0.clamp(first, end), seen)),
+            Err(how) => Err((how, worker.judged().clamp(part.start, part.end), seen)),
         }
     }
 
@@ -168,8 +171,7 @@ impl Part<'_> {
         let mut batch = Batch::default();
         let mut model = Model::new(self.job.version);
         let found: HashMap<u64, &Found> = found.iter().map(|found| (found.index, found)).collect();
-        let until = dead.map_or(whole.end, |(index, _)| index + 1);
-        for index in whole.start..until {
+        for index in whole.chain(dead.map(|(index, _)| index)) {
             let program = generate::nth(self.job.seed, index, self.job.shape);
             let died = dead.filter(|(at, _)| *at == index).map(|(_, step)| step);
             let differs = found.get(&index);

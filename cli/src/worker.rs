@@ -176,12 +176,22 @@ impl Worker {
     }
 
     /// What the page says: the program and the step that it is at.
-    pub fn position(&self) -> (u64, usize) {
+    fn position(&self) -> (u64, usize) {
+        let [index, step, _] = self.page();
+        (index, step as usize)
+    }
+
+    /// The first program that has no verdict yet: several are under way at once.
+    pub fn judged(&self) -> u64 {
+        self.page()[2]
+    }
+
+    fn page(&self) -> [u64; 3] {
         let bytes = std::fs::read(&self.page).unwrap_or_default();
         let word = |at: usize| {
             bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
         };
-        (word(0), word(8) as usize)
+        [word(0), word(8), word(16)]
     }
 
     fn exceeds(&self, watched: &mut Watched) -> Option<String> {

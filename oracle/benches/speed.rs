@@ -39,13 +39,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let interpreter = interpreter::start().expect("failed to start the interpreter");
     println!("Python {}", interpreter.description);
+    // `cargo bench -p buflock-oracle -- five` prints the ratio of those alone.
+    let only = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let wanted = |label: &str| only.as_ref().is_none_or(|word| label.contains(word.as_str()));
     attached(|| {
         let shape = Shape { steps: STEPS, threads: 1 };
         let all: Vec<_> = programs(shape, |_| true);
         // Long enough that as many steps are left of them.
         let core: Vec<_> = programs(Shape { steps: 16 * STEPS, ..shape }, |step| CORE.contains(&step.op));
-        compare("all operations", &interpreter, &all, "harness / raw C API");
-        compare("acquire, release, slice, write, resize", &interpreter, &core, "of these five alone");
+        let mixes = [
+            ("all operations", &all, "harness / raw C API"),
+            ("acquire, release, slice, write, resize", &core, "of these five alone"),
+        ];
+        for (title, programs, label) in mixes.into_iter().filter(|(.., label)| wanted(label)) {
+            compare(title, &interpreter, programs, label);
+        }
+        if only.is_some() {
+            return;
+        }
         let names = SUBJECTS.map(str::to_owned);
         for (name, subjects) in
             [("model", &names[..0]), ("model and native", &names[..1]), ("model and CPython", &names[1..])]
@@ -85,9 +96,9 @@ fn rate(programs: &[Arc<Program>], mut run: impl FnMut()) -> f64 {
 }
 
 fn run(check: &mut Check, programs: &[Arc<Program>]) {
-    for program in programs {
-        black_box(check.run(program));
-    }
+    check.run_all(programs, |_, verdict| {
+        black_box(verdict);
+    });
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -729,30 +729,33 @@ pub fn fetch_error(py: Python<'_>, classes: &[Object]) -> (Option<usize>, Option
     (place, owned(py, value).ok())
 }
 
-/// Two words in a file that is mapped into memory.
+/// Words in a file that is mapped into memory.
 #[derive(Debug)]
 pub struct SharedWords(memmap2::MmapMut);
+
+/// How many there are.
+const WORDS: usize = 3;
 
 impl SharedWords {
     /// Makes the file.
     pub fn create(path: &Path) -> io::Result<SharedWords> {
         let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(path)?;
-        file.set_len(16)?;
+        file.set_len(WORDS as u64 * 8)?;
         // SAFETY: nobody shortens the file while it is mapped: it is the tool's own temporary file,
         // of which other processes only read.
         Ok(SharedWords(unsafe { memmap2::MmapMut::map_mut(&file)? }))
     }
 
-    /// Stores a word, number 0 or 1.
+    /// Stores a word.
     ///
     /// # Panics
     /// If there is no such word.
     #[inline]
     pub fn store(&self, word: usize, value: u64) {
-        assert!(word < 2);
-        // SAFETY: the map begins at a page and is 16 bytes long, so that both words lie in it,
+        assert!(word < WORDS);
+        // SAFETY: the map begins at a page and is as long as so many words, so that all of them lie in it,
         // aligned; all accesses in this process are atomic.
-        let words = unsafe { &*self.0.as_ptr().cast::<[AtomicU64; 2]>() };
+        let words = unsafe { &*self.0.as_ptr().cast::<[AtomicU64; WORDS]>() };
         words[word].store(value.to_le(), Ordering::Relaxed);
     }
 }

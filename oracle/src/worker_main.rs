@@ -8,6 +8,7 @@
 //! `hang` or `bloat`; and
 //! `BUFLOCK_PLANT=FAULT` plants one of `buflock::exporter::Fault` in the native exporters.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use buflock::program::generate::{self, Shape};
 use buflock::program::{Program, parse};
 use buflock::protocol::{Batch, Found, Hello, Reply, Request};
 use buflock::report::{Recording, Told};
+use buflock::subject::Version;
 use buflock_oracle::progress::Page;
 use buflock_oracle::{Interpreter, interpreter};
 use pyo3::Python;
@@ -78,8 +80,8 @@ fn work(options: &Options) -> Result<(), String> {
     let python = interpreter::start()?;
     buflock_oracle::attached(|| {
         let death = Death::read()?;
-        let index = Arc::new(AtomicU64::new(u64::MAX));
-        let watch = Watcher { page: page.clone(), index: Arc::clone(&index), death };
+        let first = Arc::new(AtomicU64::new(u64::MAX));
+        let watch = Watcher { page: page.clone(), first: Arc::clone(&first), index: Cell::default(), death };
         let check = buflock_oracle::check(&python, &options.subjects)?.with_watch(Box::new(watch));
         let hello = Hello {
             version: python.version.to_string(),
@@ -88,7 +90,7 @@ fn work(options: &Options) -> Result<(), String> {
             debug: python.debug,
         };
         say(&Reply::Hello(hello)).map_err(|error| error.to_string())?;
-        Worker { check, page, index, python }.serve().map_err(|error| error.to_string())
+        Worker { check, page, first, python }.serve().map_err(|error| error.to_string())
     })
 }
 
@@ -124,16 +126,24 @@ fn say(reply: &Reply) -> io::Result<()> {
 /// Tells the page where the run is, and ends the process where a test asks for it.
 struct Watcher {
     page: Page,
-    index: Arc<AtomicU64>,
+    /// The number of the first of the programs that were given to the check.
+    first: Arc<AtomicU64>,
+    /// The number of the program that it is at.
+    index: Cell<u64>,
     death: Option<Death>,
 }
 
 impl Watch for Watcher {
+    fn program(&self, place: usize) {
+        self.index.set(self.first.load(Ordering::Relaxed).saturating_add(place as u64));
+        self.page.program(self.index.get());
+    }
+
     fn at(&self, step: usize) {
-        self.page.at(step);
+        self.page.step(step);
         if let Some(death) = &self.death
             && death.step == step
-            && death.index == self.index.load(Ordering::Relaxed)
+            && death.index == self.index.get()
         {
             death.die();
         }
@@ -183,10 +193,13 @@ impl Death {
     }
 }
 
+/// How many programs are made at once: more than run at a stretch, since one of several threads ends a stretch.
+const AT_ONCE: u64 = 64;
+
 struct Worker {
     check: Check,
     page: Page,
-    index: Arc<AtomicU64>,
+    first: Arc<AtomicU64>,
     python: Interpreter,
 }
 
@@ -211,32 +224,24 @@ impl Worker {
 
     fn run(&mut self, seed: u64, indices: std::ops::Range<u64>, shape: Shape) -> io::Result<Batch> {
         let mut batch = Batch::default();
-        for index in indices {
-            let program = Arc::new(generate::nth(seed, index, shape));
-            self.index.store(index, Ordering::Relaxed);
-            self.page.program(index);
-            let (divergence, permitted) = match self.check.run(&program) {
-                Verdict::Agree => {
-                    batch.verdicts.agree += 1;
-                    continue;
+        let mut first = indices.start;
+        while first < indices.end {
+            let end = indices.end.min(first + AT_ONCE);
+            let programs: Vec<_> =
+                (first..end).map(|index| Arc::new(generate::nth(seed, index, shape))).collect();
+            self.first.store(first, Ordering::Relaxed);
+            self.page.judged(first);
+            let (page, version) = (&self.page, self.python.version);
+            let mut said = Ok(());
+            self.check.run_all(&programs, |place, verdict| {
+                let index = first + place as u64;
+                if let Some(found) = batch_up(&mut batch, index, verdict, version) {
+                    said = std::mem::replace(&mut said, Ok(())).and_then(|()| say(&Reply::Found(found)));
                 }
-                Verdict::Inconclusive(_) => {
-                    batch.verdicts.inconclusive += 1;
-                    continue;
-                }
-                Verdict::Permitted(_, divergence) => {
-                    batch.verdicts.permitted += 1;
-                    (divergence, true)
-                }
-                Verdict::Diverge(divergence) => {
-                    batch.verdicts.diverge += 1;
-                    (divergence, false)
-                }
-            };
-            let catalogue = buflock_oracle::catalogue();
-            let known = catalogue.covers(&divergence, self.python.version);
-            let known = known.map(|entry| entry.id.clone());
-            say(&Reply::Found(Found { index, told: Told::from(&divergence), known, permitted }))?;
+                page.judged(index + 1);
+            });
+            said?;
+            first = end;
         }
         let tally = self.check.take_tally();
         batch.programs = tally.programs;
@@ -249,8 +254,7 @@ impl Worker {
     }
 
     fn record(&mut self, program: Program) -> Recording {
-        self.index.store(u64::MAX, Ordering::Relaxed);
-        self.page.program(u64::MAX);
+        self.first.store(u64::MAX, Ordering::Relaxed);
         let (verdict, seen) = self.check.record(&Arc::new(program));
         let python = format!("Python {}", self.python.description);
         let mut recording = Recording::new(&python, self.check.subjects(), &verdict, &seen);
@@ -261,6 +265,26 @@ impl Worker {
         }
         recording
     }
+}
+
+/// Counts a verdict, and makes a find of it if it is one.
+fn batch_up(batch: &mut Batch, index: u64, verdict: Verdict, version: Version) -> Option<Found> {
+    let (divergence, permitted, count) = match verdict {
+        Verdict::Agree => {
+            batch.verdicts.agree += 1;
+            return None;
+        }
+        Verdict::Inconclusive(_) => {
+            batch.verdicts.inconclusive += 1;
+            return None;
+        }
+        Verdict::Permitted(_, divergence) => (divergence, true, &mut batch.verdicts.permitted),
+        Verdict::Diverge(divergence) => (divergence, false, &mut batch.verdicts.diverge),
+    };
+    *count += 1;
+    let catalogue = buflock_oracle::catalogue();
+    let known = catalogue.covers(&divergence, version).map(|entry| entry.id.clone());
+    Some(Found { index, told: Told::from(&divergence), known, permitted })
 }
 
 /// The largest resident size so far, or zero where the system does not say.

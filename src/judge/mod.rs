@@ -1,6 +1,7 @@
 //! Who is right: the only place where a verdict is made.
 
 pub mod compare;
+pub mod linearize;
 pub mod permitted;
 
 use std::fmt;

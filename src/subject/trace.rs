@@ -16,7 +16,10 @@ use crate::program::{Program, Slot, SlotKind, limits};
 #[derive(Debug, Default)]
 pub struct Trace {
     outcomes: Vec<Outcome>,
+    /// The states of all slots, one after the other; what leaves all as it was adds none.
     states: Vec<Slots>,
+    /// Which of the states each step left.
+    left: Vec<u32>,
     /// Contents of exporters; what a step leaves as it was is here once.
     bytes: Vec<u8>,
     /// What each view shows, by its number.
@@ -107,23 +110,27 @@ impl Trace {
         model.clear();
         self.outcomes.clear();
         self.states.clear();
+        self.left.clear();
         self.bytes.clear();
         self.views.clear();
         let mut state = Slots::default();
+        self.states.push(state);
         for step in &program.steps {
-            let outcome = model.step(step);
-            self.look(model, &mut state);
-            self.outcomes.push(outcome);
-            self.states.push(state);
+            self.outcomes.push(model.step(step));
+            if self.look(model, &mut state) {
+                self.states.push(state);
+            }
+            self.left.push(self.states.len() as u32 - 1);
         }
     }
 
-    /// Brings `state`, which was that before the last step, up to date.
+    /// Brings `state`, which was that before the last step, up to date, and says whether it may have changed.
     #[inline]
-    fn look(&mut self, model: &Model, state: &mut Slots) {
+    fn look(&mut self, model: &Model, state: &mut Slots) -> bool {
         let filled = |kind| model.filled(kind);
-        state.filled = KINDS.map(|kind| filled(kind) as u8);
         let touched = model.touched();
+        let (before, held) = (state.filled, state.held);
+        state.filled = KINDS.map(|kind| filled(kind) as u8);
         let mut left = touched.exporters & filled(SlotKind::Exporter);
         while let Some(place) = next_place(&mut left) {
             let seen = &mut state.exporters[place];
@@ -154,6 +161,7 @@ impl Trace {
         while let Some(place) = next_place(&mut left) {
             set(&mut state.held, place, model.holds_export(place));
         }
+        touched.exporters | touched.views != 0 || before != state.filled || held != state.held
     }
 
     /// What the model saw of each step.
@@ -165,7 +173,7 @@ impl Trace {
     /// What all slots hold after a step.
     #[inline]
     pub fn after(&self, step: usize) -> State<'_> {
-        State { trace: self, slots: &self.states[step] }
+        State { trace: self, slots: &self.states[self.left[step] as usize] }
     }
 
     /// The outcomes, which are taken out.

@@ -1,5 +1,7 @@
 //! The one entry point: runs a program on subjects and lets the judge decide.
 
+mod race;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,7 +10,9 @@ use crate::judge::permitted::Catalogue;
 use crate::judge::permitted::Standing;
 use crate::judge::{Difference, Divergence, Verdict, compare};
 use crate::program::{Op, Program};
-use crate::schedule::lockstep::{Baton, Host, Lockstep, NoHost};
+use crate::schedule::concurrent::Crew;
+use crate::schedule::lockstep::{Baton, Lockstep};
+use crate::schedule::{Host, NoHost};
 use crate::subject::{Model, Native, Subject, Trace, Version};
 
 /// Is told where a run is, so that somebody knows when the process dies.
@@ -37,6 +41,7 @@ pub struct Tally {
 /// Subjects, and the threads to run programs on them.
 pub struct Check {
     lockstep: Lockstep<Box<Run>>,
+    crew: Crew,
     /// `None` only while a run is under way.
     run: Option<Box<Run>>,
     catalogue: Arc<Catalogue>,
@@ -97,7 +102,8 @@ impl Check {
             counts: vec![[0; OUTCOMES]; Op::all().count()],
             tally: Tally::default(),
         };
-        Check { lockstep: Lockstep::new(host), run: Some(Box::new(run)), catalogue: Arc::default() }
+        let crew = Crew::new(Arc::clone(&host));
+        Check { lockstep: Lockstep::new(host), crew, run: Some(Box::new(run)), catalogue: Arc::default() }
     }
 
     /// The model against the native exporters: no Python.

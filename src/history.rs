@@ -142,6 +142,24 @@ pub struct Observation {
 /// What happened in one run: an observation for each step that ran.
 pub type History = Vec<Observation>;
 
+/// One step of a thread, and when it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<C, S> {
+    /// The thread.
+    pub thread: u8,
+    /// A time before it was begun.
+    pub begun: u64,
+    /// A time after it ended, of the same clock.
+    pub ended: u64,
+    /// What was done.
+    pub call: C,
+    /// What was seen of it.
+    pub seen: S,
+}
+
+/// What a thread that raced saw of a step, which is named by its place in the program. Times are in nanoseconds.
+pub type Raced = Event<usize, Outcome>;
+
 /// Why a step did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Skip {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use buflock::history::Outcome;
-use buflock::judge::linearize::{Event, Linearization, Sequential, linearize};
+use buflock::history::{Event, Outcome};
+use buflock::judge::linearize::{Linearization, Sequential, linearize};
 use buflock::program::Step;
 use buflock::program::generate::{self, Shape};
 use buflock::subject::{Model, Version};
@@ -140,7 +140,8 @@ fn three_judges_agree() {
 fn is_explanation(history: &History, order: &[usize]) -> bool {
     let mut places = order.to_vec();
     places.sort_unstable();
-    let late = |at: usize| order[at + 1..].iter().any(|later| history[*later].ended < history[order[at]].begun);
+    let late =
+        |at: usize| order[at + 1..].iter().any(|later| history[*later].ended < history[order[at]].begun);
     let mut model = Model::new(Version::NEWEST);
     places.into_iter().eq(0..history.len())
         && !(0..order.len()).any(late)

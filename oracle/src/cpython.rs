@@ -429,6 +429,10 @@ impl Subject for CPython {
         })
     }
 
+    fn holds(&self, slot: Slot) -> bool {
+        self.slot(slot).is_some()
+    }
+
     fn look(&self, slot: Slot) -> Picture {
         let Some(object) = self.slot(slot) else { return Picture::Empty };
         Python::attach(|py| match slot.kind {

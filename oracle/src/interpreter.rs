@@ -1,6 +1,6 @@
 //! The interpreter of this process.
 
-use buflock::schedule::lockstep::Host;
+use buflock::schedule::Host;
 use buflock::subject::Version;
 use pyo3::Python;
 

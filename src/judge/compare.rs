@@ -7,11 +7,7 @@ use crate::subject::{Subject, Trace};
 
 /// Whether a subject saw what the model says. Two NaNs are the same observation, and a hash is that
 /// of the same bytes where `hash_of` can tell that; that of an object is any int.
-pub fn same_outcome(
-    expected: &Outcome,
-    found: &Outcome,
-    hash_of: &dyn Fn(&[u8]) -> Option<i128>,
-) -> bool {
+pub fn same_outcome(expected: &Outcome, found: &Outcome, hash_of: &dyn Fn(&[u8]) -> Option<i128>) -> bool {
     match (expected, found) {
         (Outcome::Value(expected), Outcome::Value(found)) => same_value(expected, found, hash_of),
         _ => expected == found,
@@ -30,6 +26,31 @@ fn same_value(expected: &Value, found: &Value, hash_of: &dyn Fn(&[u8]) -> Option
         (Value::HashOf(bytes), Value::Int(hash)) => hash_of(bytes).is_none_or(|own| own == *hash),
         (Value::HashOfSlot(_), Value::Int(_)) => true,
         _ => expected == found,
+    }
+}
+
+/// The same of bytes that raced: any will do, if there are as many as there should be.
+pub fn same_but_bytes(expected: &Outcome, found: &Outcome) -> bool {
+    match (expected, found) {
+        (Outcome::Value(expected), Outcome::Value(found)) => like_value(expected, found),
+        _ => expected == found,
+    }
+}
+
+fn like_value(expected: &Value, found: &Value) -> bool {
+    match (expected, found) {
+        (Value::Bytes(one), Value::Bytes(other))
+        | (Value::ByteArray(one), Value::ByteArray(other))
+        | (Value::View(one), Value::View(other)) => one.len() == other.len(),
+        (Value::Array(one, expected), Value::Array(other, found)) => {
+            one == other && expected.len() == found.len()
+        }
+        (Value::List(expected), Value::List(found)) | (Value::Tuple(expected), Value::Tuple(found)) => {
+            expected.len() == found.len()
+                && expected.iter().zip(found).all(|(expected, found)| like_value(expected, found))
+        }
+        (Value::Object(one), Value::Object(other)) => one == other,
+        _ => std::mem::discriminant(expected) == std::mem::discriminant(found),
     }
 }
 

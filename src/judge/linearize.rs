@@ -20,7 +20,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use super::compare;
-use crate::history::Outcome;
+use crate::history::{Event, Outcome};
 use crate::program::Step;
 use crate::subject::Model;
 
@@ -42,21 +42,6 @@ impl Sequential for Model {
     fn admits(&mut self, step: &Step, seen: &Outcome) -> bool {
         compare::same_outcome(&self.step(step), seen, &|_| None)
     }
-}
-
-/// One step of a thread, and when it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event<C, S> {
-    /// The thread, below [`THREADS`].
-    pub thread: u8,
-    /// A time before it was begun.
-    pub begun: u64,
-    /// A time after it ended, of the same clock.
-    pub ended: u64,
-    /// What was done.
-    pub call: C,
-    /// What was seen of it.
-    pub seen: S,
 }
 
 /// How many threads a history may have.
@@ -256,11 +241,8 @@ mod tests {
 
     #[test]
     fn a_lost_update_has_no_order() {
-        let lost = [
-            event(0, 0, 5, Act::Add(1), 1),
-            event(1, 1, 6, Act::Add(1), 1),
-            event(0, 7, 8, Act::Read, 1),
-        ];
+        let lost =
+            [event(0, 0, 5, Act::Add(1), 1), event(1, 1, 6, Act::Add(1), 1), event(0, 7, 8, Act::Read, 1)];
         assert!(matches!(linearize(Counter(0), &lost, 100), Linearization::Impossible { .. }));
     }
 

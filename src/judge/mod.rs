@@ -3,10 +3,11 @@
 pub mod compare;
 pub mod linearize;
 pub mod permitted;
+pub mod race;
 
 use std::fmt;
 
-use crate::history::{ErrorClass, Outcome};
+use crate::history::{ErrorClass, Outcome, Raced};
 use crate::program::{Expect, Op, Program, SlotKind, Step};
 use crate::subject::{Picture, Unrest};
 
@@ -108,6 +109,16 @@ pub enum Difference {
         /// By the subject.
         found: Outcome,
     },
+    /// In that no order explains what threads saw that raced.
+    Race {
+        /// What they saw.
+        events: Vec<Raced>,
+        /// The longest order that explains as much as it has, by places in the list; behind its end are looks at what
+        /// the shared slots hold at last.
+        longest: Vec<usize>,
+        /// In what the step differs that would come next, and ends first.
+        first: Box<Difference>,
+    },
 }
 
 impl Divergence {
@@ -152,6 +163,7 @@ fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
         Difference::Rest(Unrest::Complaint(_)) => Clause::R5,
         Difference::Rest(_) => Clause::R3,
         Difference::Expectation { .. } => Clause::D2,
+        Difference::Race { first, .. } => clause(step, first),
     }
 }
 
@@ -165,7 +177,12 @@ fn signature(subject: &str, clause: Clause, step: Option<&Step>, difference: &Di
             None => format!("{:?}", step.op),
         },
     );
-    let what = match difference {
+    format!("{subject}/{clause}/{op}/{}", kind(difference))
+}
+
+/// Which kinds of outcomes or objects a difference is of.
+fn kind(difference: &Difference) -> String {
+    match difference {
         Difference::Outcome { expected, found, .. } => format!("{}-not-{}", found.label(), expected.label()),
         Difference::State { slot, after, .. } => format!("{}-state-of-{}", after.label(), slot.kind.letter()),
         Difference::Rest(Unrest::StillExported(_)) => "still-exported".to_owned(),
@@ -173,8 +190,8 @@ fn signature(subject: &str, clause: Clause, step: Option<&Step>, difference: &Di
         Difference::Rest(Unrest::SharedObject(_)) => "shared-object".to_owned(),
         Difference::Rest(Unrest::Complaint(_)) => "complaint".to_owned(),
         Difference::Expectation { found, .. } => format!("expectation-{}", found.label()),
-    };
-    format!("{subject}/{clause}/{op}/{what}")
+        Difference::Race { first, .. } => format!("race-{}", kind(first)),
+    }
 }
 
 impl fmt::Display for Difference {
@@ -187,6 +204,15 @@ impl fmt::Display for Difference {
             Difference::Rest(unrest) => unrest.fmt(f),
             Difference::Expectation { expected, found } => {
                 write!(f, "the program says {expected}, found {found}")
+            }
+            Difference::Race { events, longest, first } => {
+                write!(
+                    f,
+                    "no order of the {} steps that raced explains them; after {} ",
+                    events.len(),
+                    longest.len()
+                )?;
+                first.fmt(f)
             }
         }
     }

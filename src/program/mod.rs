@@ -12,6 +12,7 @@ pub mod limits;
 pub mod mutate;
 pub mod op;
 pub mod parse;
+pub mod racing;
 pub mod text;
 
 use arrayvec::ArrayVec;
@@ -83,6 +84,22 @@ impl Step {
     #[inline]
     pub fn lane(&self) -> u8 {
         self.thread.unwrap_or(0)
+    }
+
+    /// Gives every slot that the step names to `rename`.
+    pub fn rename_slots(&mut self, mut rename: impl FnMut(&mut Slot)) {
+        self.receiver.iter_mut().chain(&mut self.dest).for_each(&mut rename);
+        for arg in &mut self.args {
+            let items = match arg {
+                Arg::List(items) | Arg::Tuple(items) => &mut **items,
+                other => std::slice::from_mut(other),
+            };
+            for item in items {
+                if let Arg::Slot(slot) = item {
+                    rename(slot);
+                }
+            }
+        }
     }
 
     /// The first slot that `is` says yes to, of those that must be filled for the step to run.

@@ -57,31 +57,7 @@ pub enum Place {
 
 impl From<&Divergence> for Told {
     fn from(divergence: &Divergence) -> Told {
-        let (place, expected, found, message) = match &divergence.difference {
-            Difference::Outcome { expected, found, message } => {
-                (Place::Outcome, expected.to_string(), found.to_string(), message.clone())
-            }
-            Difference::State { slot, expected, found, .. } => {
-                let (expected, found) = expected.contrast(found);
-                (Place::State(*slot), format!("{slot} is {expected}"), format!("{slot} is {found}"), None)
-            }
-            Difference::Rest(unrest) => {
-                let (place, expected) = match unrest {
-                    Unrest::StillExported(slot) => {
-                        (Place::StillExported(*slot), format!("{slot} can be resized"))
-                    }
-                    Unrest::References { slot, expected, .. } => {
-                        (Place::References(*slot), format!("{slot} has {expected} references"))
-                    }
-                    Unrest::SharedObject(_) => (Place::Shared, "shared objects are as they were".to_owned()),
-                    Unrest::Complaint(_) => (Place::Complaint, "no complaint".to_owned()),
-                };
-                (place, expected, unrest.to_string(), None)
-            }
-            Difference::Expectation { expected, found } => {
-                (Place::Outcome, format!("{expected} (says the program)"), found.to_string(), None)
-            }
-        };
+        let (place, expected, found, message) = in_words(&divergence.difference);
         Told {
             subject: divergence.subject.clone(),
             clause: divergence.clause.to_string(),
@@ -92,6 +68,44 @@ impl From<&Divergence> for Told {
             found,
             message,
             signature: divergence.signature.clone(),
+        }
+    }
+}
+
+/// Where a difference is to be seen, what the model says there, what the subject saw, and the message of its error.
+fn in_words(difference: &Difference) -> (Place, String, String, Option<String>) {
+    match difference {
+        Difference::Outcome { expected, found, message } => {
+            (Place::Outcome, expected.to_string(), found.to_string(), message.clone())
+        }
+        Difference::State { slot, expected, found, .. } => {
+            let (expected, found) = expected.contrast(found);
+            (Place::State(*slot), format!("{slot} is {expected}"), format!("{slot} is {found}"), None)
+        }
+        Difference::Rest(unrest) => {
+            let (place, expected) = match unrest {
+                Unrest::StillExported(slot) => {
+                    (Place::StillExported(*slot), format!("{slot} can be resized"))
+                }
+                Unrest::References { slot, expected, .. } => {
+                    (Place::References(*slot), format!("{slot} has {expected} references"))
+                }
+                Unrest::SharedObject(_) => (Place::Shared, "shared objects are as they were".to_owned()),
+                Unrest::Complaint(_) => (Place::Complaint, "no complaint".to_owned()),
+            };
+            (place, expected, unrest.to_string(), None)
+        }
+        Difference::Expectation { expected, found } => {
+            (Place::Outcome, format!("{expected} (says the program)"), found.to_string(), None)
+        }
+        Difference::Race { events, longest, first } => {
+            let (place, expected, found, message) = in_words(first);
+            let order = format!(
+                "{expected} (after {} of {} steps, in the longest order)",
+                longest.len(),
+                events.len()
+            );
+            (place, order, found, message)
         }
     }
 }

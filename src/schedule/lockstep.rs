@@ -6,14 +6,13 @@
 //! There is one baton, the whole state of the run. Whoever holds it runs all consecutive steps of
 //! its thread and passes it on, straight to the next thread. A receiver sleeps until then; it does
 //! not spin, which on few cores would take the time from whoever has the baton. Nothing is shared,
-//! so nothing needs to be `unsafe`: the baton is moved. The locks are not those of the standard
-//! library, because ThreadSanitizer sees only what was compiled for it.
+//! so nothing needs to be `unsafe`: the baton is moved.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use parking_lot::{Condvar, Mutex};
+use super::{Host, Mailbox};
 
 /// The state of a run, as the threads pass it around.
 pub trait Baton: Send + 'static {
@@ -25,69 +24,13 @@ pub trait Baton: Send + 'static {
     fn run_leg(&mut self);
 }
 
-/// What must be done around the work of a thread: attaching it to an interpreter.
-pub trait Host: Send + Sync + 'static {
-    /// Runs the whole life of a thread, attached.
-    fn attached(&self, life: &mut dyn FnMut()) {
-        life();
-    }
-
-    /// Runs a wait of an attached thread, detached.
-    fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
-        wait();
-    }
-}
-
-/// No interpreter.
-#[derive(Debug, Clone, Copy)]
-pub struct NoHost;
-
-impl Host for NoHost {}
-
-/// Where a thread waits for the baton.
-#[derive(Debug)]
-struct Mailbox<B> {
-    baton: Mutex<Letter<B>>,
-    arrived: Condvar,
-}
-
-#[derive(Debug)]
-enum Letter<B> {
-    None,
-    Baton(B),
-    /// There will be none any more.
-    Farewell,
-}
-
-impl<B> Mailbox<B> {
-    fn new() -> Mailbox<B> {
-        Mailbox { baton: Mutex::new(Letter::None), arrived: Condvar::new() }
-    }
-
-    fn put(&self, letter: Letter<B>) {
-        *self.baton.lock() = letter;
-        self.arrived.notify_one();
-    }
-
-    fn take(&self) -> Option<B> {
-        let mut letter = self.baton.lock();
-        loop {
-            match std::mem::replace(&mut *letter, Letter::None) {
-                Letter::Baton(baton) => return Some(baton),
-                Letter::Farewell => return None,
-                Letter::None => self.arrived.wait(&mut letter),
-            }
-        }
-    }
-}
-
 /// Passes the baton to a thread and waits until it comes back, or until the end. The caller leaves
 /// its host first: whoever gets the baton finds the interpreter free.
 fn pass<B: Baton>(mailboxes: &[Mailbox<B>], host: &dyn Host, own: u8, to: u8, baton: B) -> Option<B> {
     let (mut baton, mut returned) = (Some(baton), None);
     host.detached(&mut || {
         if let Some(baton) = baton.take() {
-            mailboxes[usize::from(to)].put(Letter::Baton(baton));
+            mailboxes[usize::from(to)].put(baton);
         }
         returned = mailboxes[usize::from(own)].take();
     });
@@ -149,7 +92,7 @@ impl<B: Baton> Lockstep<B> {
 impl<B: Baton> Drop for Lockstep<B> {
     fn drop(&mut self) {
         for mailbox in &self.mailboxes[1..=self.threads.len()] {
-            mailbox.put(Letter::Farewell);
+            mailbox.close();
         }
         let threads = std::mem::take(&mut self.threads);
         let mut threads = threads.into_iter();
@@ -160,6 +103,7 @@ impl<B: Baton> Drop for Lockstep<B> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NoHost;
     use super::*;
 
     struct Log {

@@ -1,3 +1,74 @@
 //! Which thread does which step when.
 
+pub mod concurrent;
 pub mod lockstep;
+
+use parking_lot::{Condvar, Mutex};
+
+/// What must be done around the work of a thread: attaching it to an interpreter.
+pub trait Host: Send + Sync + 'static {
+    /// Runs the whole life of a thread, attached.
+    fn attached(&self, life: &mut dyn FnMut()) {
+        life();
+    }
+
+    /// Runs a wait of an attached thread, detached.
+    fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
+        wait();
+    }
+}
+
+/// No interpreter.
+#[derive(Debug, Clone, Copy)]
+pub struct NoHost;
+
+impl Host for NoHost {}
+
+/// Where a thread waits for what another one hands over. The lock is not that of the standard library, because
+/// ThreadSanitizer sees only what was compiled for it.
+#[derive(Debug)]
+struct Mailbox<T> {
+    content: Mutex<Letter<T>>,
+    arrived: Condvar,
+}
+
+#[derive(Debug)]
+enum Letter<T> {
+    None,
+    Some(T),
+    /// There will be none any more.
+    Farewell,
+}
+
+impl<T> Mailbox<T> {
+    fn new() -> Mailbox<T> {
+        Mailbox { content: Mutex::new(Letter::None), arrived: Condvar::new() }
+    }
+
+    /// Hands over.
+    fn put(&self, content: T) {
+        self.set(Letter::Some(content));
+    }
+
+    /// Says that nothing will come any more.
+    fn close(&self) {
+        self.set(Letter::Farewell);
+    }
+
+    fn set(&self, letter: Letter<T>) {
+        *self.content.lock() = letter;
+        self.arrived.notify_one();
+    }
+
+    /// Waits for what is handed over, or for the end.
+    fn take(&self) -> Option<T> {
+        let mut letter = self.content.lock();
+        loop {
+            match std::mem::replace(&mut *letter, Letter::None) {
+                Letter::Some(content) => return Some(content),
+                Letter::Farewell => return None,
+                Letter::None => self.arrived.wait(&mut letter),
+            }
+        }
+    }
+}

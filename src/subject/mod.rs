@@ -27,8 +27,8 @@ use crate::program::{Slot, Step};
 
 /// Something that programs run on.
 ///
-/// The thread that runs a step is the thread of the program; a subject may be sent between threads
-/// but is never used by two at once, except by schedules that say so.
+/// The thread that runs a step is the thread of the program; a subject may be sent between threads but is never used by
+/// two at once. Threads that race have a [fork](Subject::forks) each.
 pub trait Subject: Send {
     /// What reports call it.
     fn name(&self) -> &str;
@@ -45,6 +45,15 @@ pub trait Subject: Send {
     /// [`Subject::look`] with [`trace::State::picture`] for every slot would, but it runs after every step:
     /// memory is compared where it is.
     fn different_slot(&mut self, expected: trace::State<'_>) -> Option<Slot>;
+
+    /// Whether a slot is filled.
+    fn holds(&self, slot: Slot) -> bool;
+
+    /// So many hands on the same objects, for threads of their own: their slots hold what these hold. `None` if threads
+    /// cannot share them.
+    fn forks(&self, _count: u8) -> Option<Vec<Box<dyn Subject>>> {
+        None
+    }
 
     /// What `slot` holds.
     fn look(&self, slot: Slot) -> Picture;
@@ -223,6 +232,17 @@ impl fmt::Display for ViewPicture {
 }
 
 impl Picture {
+    /// Whether two pictures are the same but for the bytes, of which there are as many.
+    pub fn is_like(&self, other: &Picture) -> bool {
+        match (self, other) {
+            (
+                Picture::Exporter { flavour, bytes, cursor },
+                Picture::Exporter { flavour: other, bytes: others, cursor: place },
+            ) => flavour == other && bytes.len() == others.len() && cursor == place,
+            _ => self == other,
+        }
+    }
+
     /// Two pictures that differ, in words; of two views, only what differs.
     pub fn contrast(&self, other: &Picture) -> (String, String) {
         let (Picture::View(one), Picture::View(two)) = (self, other) else {

@@ -4,6 +4,9 @@ mod memory;
 mod world;
 
 use std::cell::Cell;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use self::memory::Immutable;
 use super::heap::{Buffer, Flavour, Heap, Memory, Source, Version, unhashable_view};
@@ -16,16 +19,21 @@ use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
 /// The slots of one run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Native {
     version: Version,
     exporters: Slots<Provider, { limits::EXPORTERS as usize }>,
     views: Slots<Viewed, { limits::VIEWS as usize }>,
-    exports: Slots<Option<Export>, { limits::EXPORTS as usize }>,
+    exports: Slots<Held, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
+    /// Of a hand that shares its objects with other threads: the critical section of each exporter.
+    sections: Option<Arc<[Mutex<()>; limits::EXPORTERS as usize]>>,
 }
 
-#[derive(Debug)]
+/// An export that a consumer holds until any thread releases it.
+type Held = Arc<Mutex<Option<Export>>>;
+
+#[derive(Debug, Clone)]
 struct Viewed {
     view: View,
     hashed: Option<Seen>,
@@ -33,12 +41,21 @@ struct Viewed {
     agreed: Cell<Option<u32>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Iteration {
-    target: Option<Target>,
-    next: usize,
+    /// A stream, which is its own iterator.
+    stream: Option<Provider>,
     /// Whether it unpacks, or did before it was exhausted.
     unpacks: bool,
+    place: Arc<Mutex<Place>>,
+}
+
+/// Where an iterator stands.
+#[derive(Debug)]
+struct Place {
+    /// `None` once it is exhausted.
+    target: Option<Target>,
+    next: usize,
 }
 
 #[derive(Debug)]
@@ -59,24 +76,37 @@ impl Native {
             views: Slots::new(),
             exports: Slots::new(),
             iterators: Slots::new(),
+            sections: None,
+        }
+    }
+
+    /// The slot of the exporter that a step is an operation of. A stream is one when it is iterated as well.
+    fn operated(&self, step: &Step) -> Option<Slot> {
+        let receiver = step.receiver?;
+        match receiver.kind {
+            SlotKind::Exporter => Some(receiver),
+            SlotKind::Iterator => {
+                let stream = self.stream(receiver)?;
+                let is_it =
+                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(stream));
+                Slot::all(SlotKind::Exporter).find(is_it)
+            }
+            _ => None,
         }
     }
 
     /// The exporter in a slot, or the stream in a slot of iterators.
     fn exporter(&self, slot: Slot) -> &Provider {
         let exporter = match slot.kind {
-            SlotKind::Iterator => self.iterated(slot),
+            SlotKind::Iterator => self.stream(slot),
             _ => self.exporters[slot.at()].as_ref(),
         };
         exporter.expect("only filled slots are asked")
     }
 
-    /// The exporter that an iterator is over, if it is over one.
-    fn iterated(&self, slot: Slot) -> Option<&Provider> {
-        match self.iterators[slot.at()].as_ref()?.target.as_ref()? {
-            Target::Exporter(exporter) => Some(exporter),
-            Target::Unpack(..) | Target::View(..) => None,
-        }
+    /// The stream in a slot of iterators, if it holds one.
+    fn stream(&self, slot: Slot) -> Option<&Provider> {
+        self.iterators[slot.at()].as_ref()?.stream.as_ref()
     }
 
     fn viewed(&self, slot: Slot) -> &View {
@@ -90,7 +120,8 @@ impl Native {
                 SlotKind::Exporter => export(self.exporter(slot)),
                 SlotKind::View => self.viewed(slot).export(),
                 SlotKind::Export => {
-                    match self.exports[slot.at()].as_ref().expect("only filled slots are asked") {
+                    let held = self.exports[slot.at()].as_ref().expect("only filled slots are asked");
+                    match &*held.lock() {
                         Some(held) => export(held.provider()),
                         None => Err(Released),
                     }
@@ -214,8 +245,14 @@ impl Subject for Native {
 
     fn step(&mut self, step: &Step) -> Outcome {
         // Where the model finds a slot empty the step is not run, and what is filled was compared after the last one.
-        debug_assert_eq!(step.find_needed(|slot| !self.holds(slot)), None);
-        meaning::run_filled(self, step)
+        debug_assert_eq!(step.find_needed(|slot| !Heap::holds(self, slot)), None);
+        // One step of an exporter may be several of its operations. In CPython, the critical section of the object (or
+        // the GIL) makes one of them; what is no operation of it, such as all acquires and releases, races with them.
+        let Some(sections) = self.sections.clone() else { return meaning::run_filled(self, step) };
+        let section = self.operated(step).map(|slot| sections[slot.at()].lock());
+        let outcome = meaning::run_filled(self, step);
+        drop(section);
+        outcome
     }
 
     fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
@@ -231,13 +268,23 @@ impl Subject for Native {
             }
             !expected.is_released(place)
         };
-        let export = |place: usize, own: &Option<Export>| own.is_some() == expected.is_held(place);
+        let export = |place: usize, own: &Held| own.lock().is_some() == expected.is_held(place);
         self.exporters
             .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
             .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
             .or_else(|| {
                 self.exports.first_different(SlotKind::Export, expected.filled(SlotKind::Export), export)
             })
+    }
+
+    fn holds(&self, slot: Slot) -> bool {
+        Heap::holds(self, slot)
+    }
+
+    fn forks(&self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
+        let sections = Arc::new(std::array::from_fn(|_| Mutex::new(())));
+        let fork = || Box::new(Native { sections: Some(Arc::clone(&sections)), ..self.clone() });
+        Some((0..count).map(|_| fork() as Box<dyn Subject>).collect())
     }
 
     fn look(&self, slot: Slot) -> Picture {
@@ -260,7 +307,7 @@ impl Subject for Native {
             },
             SlotKind::Export => match &self.exports[slot.at()] {
                 None => Picture::Empty,
-                Some(held) => Picture::Export { held: held.is_some() },
+                Some(held) => Picture::Export { held: held.lock().is_some() },
             },
             SlotKind::Iterator => match &self.iterators[slot.at()] {
                 None => Picture::Empty,

@@ -2,19 +2,28 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Iteration, Native, Target, cursor, flavour, gather, is_closed, operate, unhashable};
+use super::{Iteration, Native, Place, Target, cursor, flavour, gather, is_closed, operate, unhashable};
 use crate::exporter::{
     Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, MapError, Mapping, Mmap, Provider,
     Released, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
+
+impl Iteration {
+    fn over(target: Target, unpacks: bool) -> Iteration {
+        let place = Place { target: Some(target), next: 0 };
+        Iteration { stream: None, unpacks, place: Arc::new(Mutex::new(place)) }
+    }
+}
 
 impl Heap for Native {
     type Hold = Export;
@@ -196,13 +205,13 @@ impl Heap for Native {
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
         let export = self.acquire(source)?;
-        self.exports.put(dest, Some(export));
+        self.exports.put(dest, Arc::new(Mutex::new(Some(export))));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = self.exports.get_mut(export) {
-            *held = None;
+        if let Some(held) = &self.exports[export.at()] {
+            drop(held.lock().take());
         }
     }
 
@@ -214,12 +223,16 @@ impl Heap for Native {
                 Target::View(view.clone(), length_for_iterator(view.layout()))
             }
         };
-        self.iterators.put(dest, Iteration { target: Some(target), next: 0, unpacks: false });
+        let stream = match &target {
+            Target::Exporter(stream @ Provider::Stream(_)) => Some(stream.clone()),
+            _ => None,
+        };
+        self.iterators.put(dest, Iteration { stream, ..Iteration::over(target, false) });
     }
 
     fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
-        let target = Some(Target::Unpack(self.acquire(source)?, format));
-        self.iterators.put(dest, Iteration { target, next: 0, unpacks: true });
+        let target = Target::Unpack(self.acquire(source)?, format);
+        self.iterators.put(dest, Iteration::over(target, true));
         Ok(())
     }
 
@@ -228,11 +241,12 @@ impl Heap for Native {
     }
 
     fn is_stream(&self, iterator: Slot) -> bool {
-        matches!(self.iterated(iterator), Some(Provider::Stream(_)))
+        self.stream(iterator).is_some()
     }
 
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass> {
-        let iteration = self.iterators.get_mut(iterator).expect("only filled slots are asked");
+        let iteration = self.iterators[iterator.at()].as_ref().expect("only filled slots are asked");
+        let mut iteration = iteration.place.lock();
         let Some(target) = &iteration.target else { return Ok(None) };
         let item = match target {
             Target::Exporter(exporter) if is_closed(exporter) => return Err(ErrorClass::ValueError),

@@ -1,0 +1,186 @@
+//! What is to be said of threads that raced: whether the model explains what they saw in some order.
+//!
+//! Results, error classes and lengths are exact, and so is what the shared objects hold at the end. Bytes are exact as
+//! well unless some step wrote them while another one ran: then they are nobody's promise (clause D1), and any bytes do,
+//! as long as there are as many. Where they decide more than that (whether `remove` finds what it removes), nothing is
+//! known if no order is found, and that is said. The same holds where the model leaves a step out that the threads did.
+
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+
+use super::linearize::{Linearization, Sequential, linearize};
+use super::{Difference, Divergence, Verdict, compare};
+use crate::history::{Event, Outcome, Raced, Skip};
+use crate::program::{Op, Program, Slot, Step, limits};
+use crate::subject::{Model, Picture};
+
+/// How often the model may be asked about one history; most take one question for each step.
+const BUDGET: usize = 50_000;
+
+/// What is known of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bytes {
+    Exact,
+    /// As many as there should be.
+    Any,
+}
+
+/// The model, as the judge asks it.
+#[derive(Clone)]
+struct Law<'p> {
+    model: Model,
+    bytes: Bytes,
+    /// Whether it was asked for something that it leaves out.
+    doubt: &'p Cell<bool>,
+}
+
+impl PartialEq for Law<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.model == other.model
+    }
+}
+
+impl Eq for Law<'_> {}
+
+impl Hash for Law<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.model.hash(state);
+    }
+}
+
+/// A step of a thread, or a look at what a slot holds when all is over.
+#[derive(Debug, Clone, Copy)]
+enum Act<'p> {
+    Step(&'p Step),
+    Look(Slot),
+}
+
+#[derive(Debug, Clone)]
+enum Sight {
+    Outcome(Outcome),
+    Picture(Picture),
+}
+
+impl<'p> Sequential for Law<'p> {
+    type Call = Act<'p>;
+    type Seen = Sight;
+
+    fn admits(&mut self, act: &Act<'p>, seen: &Sight) -> bool {
+        match (act, seen) {
+            (Act::Step(step), Sight::Outcome(seen)) => {
+                let expected = self.model.step(step);
+                if matches!(expected, Outcome::Skipped(Skip::TooLong | Skip::Machine)) && expected != *seen {
+                    self.doubt.set(true);
+                }
+                match self.bytes {
+                    Bytes::Exact => compare::same_outcome(&expected, seen, &|_| None),
+                    Bytes::Any => compare::same_but_bytes(&expected, seen),
+                }
+            }
+            (Act::Look(slot), Sight::Picture(seen)) => {
+                let expected = Picture::from(&self.model.shown(*slot));
+                expected == *seen || self.bytes == Bytes::Any && expected.is_like(seen)
+            }
+            _ => unreachable!("a step has an outcome, and a look a picture"),
+        }
+    }
+}
+
+/// Judges what the threads of a program saw that raced on a subject from the state of `before` on, and what the shared
+/// slots held afterwards.
+pub fn judge(
+    subject: &str,
+    program: &Program,
+    before: &Model,
+    seen: &[Raced],
+    after: Vec<(Slot, Picture)>,
+) -> Verdict {
+    let doubt = Cell::new(false);
+    let steps = seen.iter().map(|event| Event {
+        thread: event.thread,
+        begun: event.begun,
+        ended: event.ended,
+        call: Act::Step(&program.steps[event.call]),
+        seen: Sight::Outcome(event.seen.clone()),
+    });
+    let end = seen.iter().map(|event| event.ended).max().unwrap_or(0);
+    let looks = after.into_iter().map(|(slot, picture)| Event {
+        thread: limits::THREADS,
+        begun: end + 1,
+        ended: end + 1,
+        call: Act::Look(slot),
+        seen: Sight::Picture(picture),
+    });
+    let events: Vec<_> = steps.chain(looks).collect();
+    let ask = |bytes| {
+        let law = Law { model: before.clone(), bytes, doubt: &doubt };
+        linearize(law, &events, BUDGET)
+    };
+    let (longest, stuck) = match ask(Bytes::Exact) {
+        Linearization::Explained(_) => return Verdict::Agree,
+        Linearization::OverBudget => return Verdict::Inconclusive("too many orders".to_owned()),
+        Linearization::Impossible { longest, stuck } => (longest, stuck),
+    };
+    if doubt.get() {
+        return Verdict::Inconclusive("the model leaves a step out".to_owned());
+    }
+    if bytes_race(program, seen) {
+        return match ask(Bytes::Any) {
+            Linearization::Explained(_) => Verdict::Agree,
+            Linearization::Impossible { .. } => {
+                Verdict::Inconclusive("what happened may depend on bytes that raced".to_owned())
+            }
+            Linearization::OverBudget => Verdict::Inconclusive("too many orders".to_owned()),
+        };
+    }
+    let mut model = before.clone();
+    for place in &longest {
+        if let Act::Step(step) = events[*place].call {
+            model.step(step);
+        }
+    }
+    let place = stuck[0];
+    let first = match (events[place].call, events[place].seen.clone()) {
+        (Act::Step(step), Sight::Outcome(found)) => {
+            Difference::Outcome { expected: model.step(step), found, message: None }
+        }
+        (Act::Look(slot), Sight::Picture(found)) => {
+            let expected = Picture::from(&model.shown(slot));
+            Difference::State { slot, after: Outcome::Value(crate::history::Value::None), expected, found }
+        }
+        _ => unreachable!("a step has an outcome, and a look a picture"),
+    };
+    let difference = Difference::Race { events: seen.to_vec(), longest, first: Box::new(first) };
+    let step = seen.get(place).map(|event| event.call);
+    Verdict::Diverge(Divergence::new(subject, program, step, difference))
+}
+
+/// Whether some step wrote bytes in place while another one ran.
+fn bytes_race(program: &Program, seen: &[Raced]) -> bool {
+    let writes = |event: &&Raced| {
+        use Op::{
+            ByteSwap, FromFile, Move, PackInto, ReadFromFile, ReadInto, Received, Reverse, SetItem, Write,
+            WriteByte, WriteLines,
+        };
+        let op = program.steps[event.call].op;
+        matches!(
+            op,
+            SetItem
+                | Reverse
+                | ByteSwap
+                | Write
+                | WriteByte
+                | WriteLines
+                | Move
+                | ReadInto
+                | PackInto
+                | Received
+                | ReadFromFile
+                | FromFile
+        )
+    };
+    let overlap = |one: &Raced, other: &Raced| {
+        one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
+    };
+    seen.iter().filter(writes).any(|write| seen.iter().any(|other| overlap(write, other)))
+}

@@ -1,0 +1,112 @@
+//! Programs whose threads race for objects, and never for names.
+//!
+//! If one thread gave a slot another object while others use it, it would depend on the harness which of the two objects
+//! they use, and not on the exporters that are under test. So threads share what is named before they start, bind
+//! nothing else than a view of their own each, and empty nothing but that.
+
+use super::{Op, Program, Slot, SlotKind, Step, Syntax, limits};
+
+/// The view that only this thread binds: the last slots of views, one for each thread.
+pub fn own_view(thread: u8) -> Slot {
+    Slot::new(SlotKind::View, limits::VIEWS - limits::THREADS + thread)
+}
+
+/// Whether a slot is bound before the threads start, and by none of them.
+pub fn is_shared(slot: Slot) -> bool {
+    slot.kind != SlotKind::View || slot.index < limits::VIEWS - limits::THREADS
+}
+
+/// Rewrites a program so that its threads share objects and never names. What binds a name that threads share is done
+/// before they start. Idempotent; a valid program stays valid.
+pub fn separate(program: &mut Program) {
+    program.since = None;
+    program.until = None;
+    let (mut before, mut racing) = (Vec::new(), Vec::new());
+    for mut step in std::mem::take(&mut program.steps) {
+        step.expect = None;
+        if let Some(thread) = step.thread
+            && may_race(&mut step, thread)
+        {
+            racing.push(step);
+        } else {
+            step.thread = None;
+            share(&mut step, None);
+            before.push(step);
+        }
+    }
+    before.append(&mut racing);
+    program.steps = before;
+}
+
+/// Whether a step may be done by this thread beside others; it is made so where that leaves its sense.
+fn may_race(step: &mut Step, thread: u8) -> bool {
+    let binds_other = |slot: Slot| slot.kind != SlotKind::View;
+    match step.op.row().syntax {
+        // A `bytes` or a map of items gives the slot another object.
+        Syntax::InPlace(_) => return false,
+        Syntax::Drop if step.receiver.is_some_and(is_shared) => return false,
+        // A part of an exporter goes in a slot of exporters, but need not.
+        _ if step.op == Op::Item && step.dest.is_some_and(binds_other) => step.dest = None,
+        _ if step.dest.is_some_and(binds_other) => {
+            if matches!(step.op.row().yields, super::Yields::Maybe(_)) {
+                step.dest = None;
+            } else {
+                return false;
+            }
+        }
+        _ => {}
+    }
+    share(step, Some(thread));
+    true
+}
+
+/// Names shared views by the slots of those, and all others by the view that the thread has to itself.
+fn share(step: &mut Step, thread: Option<u8>) {
+    let shared = limits::VIEWS - limits::THREADS;
+    let rename = |slot: &mut Slot| {
+        if slot.kind == SlotKind::View {
+            match thread {
+                Some(thread) if slot.index >= shared => *slot = own_view(thread),
+                _ => slot.index %= shared,
+            }
+        }
+    };
+    step.rename_slots(rename);
+    if let (Some(thread), Some(dest)) = (thread, &mut step.dest)
+        && dest.kind == SlotKind::View
+    {
+        *dest = own_view(thread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::fixup::fixup;
+    use crate::program::generate::{Shape, nth};
+
+    #[test]
+    fn threads_bind_and_empty_nothing_but_their_own_view() {
+        for index in 0..2_000 {
+            let mut program = nth(4, index, Shape::default());
+            separate(&mut program);
+            let threads_start = program.steps.iter().position(|step| step.thread.is_some());
+            let (before, racing) = program.steps.split_at(threads_start.unwrap_or(program.steps.len()));
+            assert!(before.iter().all(|step| step.thread.is_none()));
+            for step in racing {
+                let thread = step.thread.expect("all of these are of a thread");
+                assert!(step.dest.is_none_or(|slot| slot == own_view(thread)), "{step}");
+                if step.op == Op::Drop {
+                    assert_eq!(step.receiver, Some(own_view(thread)), "{step}");
+                }
+                step.clone()
+                    .rename_slots(|slot| assert!(is_shared(*slot) || *slot == own_view(thread), "{step}"));
+            }
+            let separated = program.clone();
+            separate(&mut program);
+            assert_eq!(program, separated);
+            fixup(&mut program);
+            assert_eq!(program, separated);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Threads that race on the native exporters, judged by the model.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use buflock::check::Check;
+use buflock::exporter::{Fault, plant};
+use buflock::judge::Verdict;
+use buflock::program::generate::{self, Shape};
+use buflock::program::{Program, racing};
+use buflock::subject::Version;
+
+/// Faults are planted in the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+struct Planted(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
+
+fn with(fault: Option<Fault>) -> Planted {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    plant(fault);
+    Planted(turn)
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        plant(None);
+    }
+}
+
+fn programs(seed: u64) -> impl Iterator<Item = (u64, Arc<Program>)> {
+    (0..).filter_map(move |index| {
+        let mut program = generate::nth(seed, index, Shape::default());
+        racing::separate(&mut program);
+        (program.threads() > 1).then(|| (index, Arc::new(program)))
+    })
+}
+
+#[test]
+fn what_racing_threads_see_has_an_order() {
+    let _turn = with(None);
+    let mut check = Check::native(Version::NEWEST);
+    let mut verdicts: BTreeMap<&str, u32> = BTreeMap::new();
+    for (index, program) in programs(1).take(3_000) {
+        let label = match check.race(&program, index) {
+            Verdict::Agree => "agree",
+            Verdict::Inconclusive(_) => "inconclusive",
+            verdict => panic!("program {index}: {verdict:?}\n{program}"),
+        };
+        *verdicts.entry(label).or_default() += 1;
+    }
+    println!("{verdicts:?}");
+    assert!(verdicts["agree"] > 2_500, "{verdicts:?}");
+}
+
+#[test]
+fn racing_threads_find_every_fault() {
+    for fault in Fault::ALL {
+        let _planted = with(Some(fault));
+        let mut check = Check::native(Version::NEWEST);
+        let found = programs(2)
+            .take(2_000)
+            .find(|(index, program)| matches!(check.race(program, *index), Verdict::Diverge(_)));
+        println!("{fault}: {:?}", found.as_ref().map(|(index, _)| index));
+        assert!(found.is_some(), "{fault}");
+    }
+}

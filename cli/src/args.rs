@@ -78,7 +78,7 @@ pub struct Run {
 pub struct Workers {
     /// What to run on, besides the model
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "native,cpython",
-          value_parser = ["native", "cpython"])]
+          value_parser = ["native", "cpython", "pynative"])]
     pub subjects: Vec<String>,
     /// A worker that makes no progress for so many seconds is ended, and that is a finding
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]

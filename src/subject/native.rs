@@ -1,5 +1,6 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
+mod lent;
 mod memory;
 mod world;
 
@@ -154,6 +155,25 @@ fn cursor(provider: &Provider) -> usize {
     }
 }
 
+/// What an exporter is, to be told.
+pub fn picture(exporter: &Provider) -> Picture {
+    let flavour = flavour(exporter);
+    if is_closed(exporter) {
+        return Picture::Closed(flavour);
+    }
+    let bytes = operate(exporter, |memory| memory.contents().to_vec());
+    Picture::Exporter { flavour, bytes, cursor: cursor(exporter) }
+}
+
+/// Whether an exporter can be resized, or closed if it can be, found out by doing so.
+pub fn is_free(exporter: &Provider) -> bool {
+    match exporter {
+        Provider::Bytes(bytes) => bytes.exports() == 0,
+        Provider::Mmap(map) => map.close(Closing::Refuse).is_ok(),
+        exporter => is_closed(exporter) || operate(exporter, |memory| memory.splice(0, 0, &[]).is_ok()),
+    }
+}
+
 /// The bytes at the offsets of `layout`, in C order.
 fn gather(layout: &Layout, read: impl Fn(isize, &mut [u8])) -> Buffer {
     let mut bytes = Buffer::from_elem(0, layout.nbytes());
@@ -181,7 +201,7 @@ fn unhashable(provider: &Provider) -> Option<ErrorClass> {
 }
 
 /// Whether an exporter is what the model shows.
-fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
+pub fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
     match (exporter, shown) {
         (Provider::ByteArray(array), Shown::Exporter { flavour: Flavour::ByteArray, bytes, .. }) => {
             array.operate(|operation| operation.equals(bytes))
@@ -242,15 +262,7 @@ impl Subject for Native {
 
     fn look(&self, slot: Slot) -> Picture {
         match slot.kind {
-            SlotKind::Exporter => match &self.exporters[slot.at()] {
-                None => Picture::Empty,
-                Some(exporter) if is_closed(exporter) => Picture::Closed(flavour(exporter)),
-                Some(exporter) => Picture::Exporter {
-                    flavour: flavour(exporter),
-                    bytes: operate(exporter, |memory| memory.contents().to_vec()),
-                    cursor: cursor(exporter),
-                },
-            },
+            SlotKind::Exporter => self.exporters[slot.at()].as_ref().map_or(Picture::Empty, picture),
             SlotKind::View => match &self.views[slot.at()] {
                 None => Picture::Empty,
                 Some(viewed) => match viewed.view.layout() {
@@ -278,12 +290,7 @@ impl Subject for Native {
         self.exports.clear();
         self.views.clear();
         let exporters = std::mem::take(&mut self.exporters);
-        let stuck = |exporter: &Provider| match exporter {
-            Provider::Bytes(bytes) => bytes.exports() > 0,
-            Provider::Mmap(map) => map.close(Closing::Refuse).is_err(),
-            exporter => !is_closed(exporter) && operate(exporter, |memory| memory.splice(0, 0, &[]).is_err()),
-        };
-        let is_stuck = |slot: &Slot| exporters[slot.at()].as_ref().is_some_and(stuck);
+        let is_stuck = |slot: &Slot| exporters[slot.at()].as_ref().is_some_and(|exporter| !is_free(exporter));
         Slot::all(SlotKind::Exporter).find(is_stuck).map(Unrest::StillExported)
     }
 }

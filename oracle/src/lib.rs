@@ -32,7 +32,8 @@ pub fn catalogue() -> Arc<Catalogue> {
     Arc::clone(CATALOGUE.get_or_init(parse))
 }
 
-/// The names of the subjects that [`check`] knows.
+/// The names of the subjects that [`check`] knows: the Rust exporters, CPython's own, and the Rust exporters as classes
+/// of Python.
 pub const SUBJECTS: [&str; 3] = ["native", "cpython", "pynative"];
 
 /// The model against the named subjects, on this interpreter and its version.

@@ -21,7 +21,7 @@ use buflock::program::{Program, parse};
 use buflock::protocol::{Batch, Found, Hello, Reply, Request};
 use buflock::report::{Recording, Told};
 use buflock_oracle::progress::Page;
-use buflock_oracle::{Interpreter, interpreter};
+use buflock_oracle::{Interpreter, SUBJECTS, interpreter};
 use pyo3::Python;
 
 /// Programs are made of small short-lived objects. Python's own objects are not affected.
@@ -49,7 +49,7 @@ impl Options {
     fn read() -> Result<Options, String> {
         let mut page = None;
         let mut core = None;
-        let mut subjects = vec!["native".to_owned(), "cpython".to_owned()];
+        let mut subjects = SUBJECTS.map(str::to_owned).to_vec();
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -80,7 +80,10 @@ fn work(options: &Options) -> Result<(), String> {
         let death = Death::read()?;
         let index = Arc::new(AtomicU64::new(u64::MAX));
         let watch = Watcher { page: page.clone(), index: Arc::clone(&index), death };
-        let check = buflock_oracle::check(&python, &options.subjects)?.with_watch(Box::new(watch));
+        let check = buflock_oracle::check(&python, &options.subjects)?.with_watch(Box::new(watch.clone()));
+        let often =
+            usual(&options.subjects).map(|usual| buflock_oracle::check(&python, &usual)).transpose()?;
+        let often = often.map(|often| often.with_watch(Box::new(watch)));
         let hello = Hello {
             version: python.version.to_string(),
             description: python.description.clone(),
@@ -88,8 +91,14 @@ fn work(options: &Options) -> Result<(), String> {
             debug: python.debug,
         };
         say(&Reply::Hello(hello)).map_err(|error| error.to_string())?;
-        Worker { check, page, index, python }.serve().map_err(|error| error.to_string())
+        Worker { check, often, page, index, python }.serve().map_err(|error| error.to_string())
     })
+}
+
+/// What runs the programs of which [`SELDOM`] says that not all subjects need to.
+fn usual(subjects: &[String]) -> Option<Vec<String>> {
+    let usual: Vec<String> = subjects.iter().filter(|subject| *subject != "pynative").cloned().collect();
+    (usual.len() < subjects.len() && usual.iter().any(|subject| subject == "cpython")).then_some(usual)
 }
 
 /// Hand-overs between threads on one core are much cheaper. Where it cannot be done it is not.
@@ -122,6 +131,7 @@ fn say(reply: &Reply) -> io::Result<()> {
 }
 
 /// Tells the page where the run is, and ends the process where a test asks for it.
+#[derive(Clone)]
 struct Watcher {
     page: Page,
     index: Arc<AtomicU64>,
@@ -140,6 +150,7 @@ impl Watch for Watcher {
     }
 }
 
+#[derive(Clone)]
 struct Death {
     index: u64,
     step: usize,
@@ -183,8 +194,14 @@ impl Death {
     }
 }
 
+/// Beside `cpython`, of which it shares all but three classes, `pynative` runs one generated program in so many: it takes
+/// as long as `cpython` does, and has less to show.
+const SELDOM: u64 = 8;
+
 struct Worker {
     check: Check,
+    /// Without the subjects that run seldom, if there are such.
+    often: Option<Check>,
     page: Page,
     index: Arc<AtomicU64>,
     python: Interpreter,
@@ -215,7 +232,11 @@ impl Worker {
             let program = Arc::new(generate::nth(seed, index, shape));
             self.index.store(index, Ordering::Relaxed);
             self.page.program(index);
-            let (divergence, permitted) = match self.check.run(&program) {
+            let check = match &mut self.often {
+                Some(often) if !index.is_multiple_of(SELDOM) => often,
+                _ => &mut self.check,
+            };
+            let (divergence, permitted) = match check.run(&program) {
                 Verdict::Agree => {
                     batch.verdicts.agree += 1;
                     continue;
@@ -238,11 +259,13 @@ impl Worker {
             let known = known.map(|entry| entry.id.clone());
             say(&Reply::Found(Found { index, told: Told::from(&divergence), known, permitted }))?;
         }
-        let tally = self.check.take_tally();
-        batch.programs = tally.programs;
-        batch.steps = tally.steps;
-        for ((_, label), count) in tally.outcomes {
-            *batch.outcomes.entry(label.to_owned()).or_default() += count;
+        for check in [Some(&mut self.check), self.often.as_mut()].into_iter().flatten() {
+            let tally = check.take_tally();
+            batch.programs += tally.programs;
+            batch.steps += tally.steps;
+            for ((_, label), count) in tally.outcomes {
+                *batch.outcomes.entry(label.to_owned()).or_default() += count;
+            }
         }
         batch.peak_rss_kb = peak_rss_kb();
         Ok(batch)

@@ -141,17 +141,32 @@ impl Sequence for Array {
 }
 
 impl Array {
-    /// What is compared: the items, or of characters of one type their numbers, since any number may be there. Those of
-    /// `u` have a sign.
-    fn keys<'py>(&self, py: Python<'py>, alike: bool) -> PyResult<Bound<'py, PyAny>> {
-        let numbers = match self.0.code().letter() {
+    /// What the items are compared as. Characters of one type are by their numbers, since any number may be there; those
+    /// of `u` have a sign.
+    fn compared(&self, alike: bool) -> Code {
+        match self.0.code().letter() {
             'u' if alike => Code::Int,
             'w' if alike => Code::UnsignedInt,
             _ => self.0.code().code(),
-        };
-        let bytes = sequence::contents(self);
-        let items = bytes.chunks_exact(self.itemsize()).map(|item| decode(numbers, py, item));
-        Ok(items.collect::<PyResult<Vec<_>>>()?.into_pyobject(py)?.into_any())
+        }
+    }
+
+    /// The length decides whether they are equal if it can, else the first items that differ, else the length.
+    fn compare(&self, py: Python<'_>, other: &Self, comparison: CompareOp) -> PyResult<Py<PyAny>> {
+        let alike = self.0.code() == other.0.code();
+        let bytes = (sequence::contents(self), sequence::contents(other));
+        let items = (bytes.0.chunks_exact(self.itemsize()), bytes.1.chunks_exact(other.itemsize()));
+        let lengths = items.0.len().cmp(&items.1.len());
+        if lengths.is_eq() || !matches!(comparison, CompareOp::Eq | CompareOp::Ne) {
+            for (own, other_item) in items.0.zip(items.1) {
+                let own = decode(self.compared(alike), py, own)?.into_bound(py);
+                let other_item = decode(other.compared(alike), py, other_item)?;
+                if !own.eq(&other_item)? {
+                    return own.rich_compare(other_item, comparison).map(Bound::unbind);
+                }
+            }
+        }
+        comparison.matches(lengths).into_py_any(py)
     }
 
     fn encode_each(&self, items: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
@@ -240,17 +255,11 @@ impl Array {
         sequence::repeat(self, times)
     }
 
-    /// With another array by the first items that differ, as lists.
     fn __richcmp__(&self, other: &Bound<'_, PyAny>, comparison: CompareOp) -> PyResult<Py<PyAny>> {
         let py = other.py();
-        match other.cast::<Self>() {
-            Ok(other) => {
-                let alike = self.0.code() == other.get().0.code();
-                let (own, other) = (self.keys(py, alike)?, other.get().keys(py, alike)?);
-                Ok(own.rich_compare(other, comparison)?.unbind())
-            }
-            Err(_) => Ok(py.NotImplemented()),
-        }
+        other
+            .cast::<Self>()
+            .map_or_else(|_| Ok(py.NotImplemented()), |other| self.compare(py, other.get(), comparison))
     }
 
     /// Inserts one item before `index`.

@@ -11,7 +11,8 @@ use super::heap::{Buffer, Flavour, Heap, Memory, Source, Version, unhashable_vie
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Bytes, Closing, Export, Format, Layout, NotExported, Provider, Released, View, same_bytes,
+    Access, Bytes, Closing, Export, Format, Layout, LockedBuffer, NotExported, Provider, Released, View,
+    same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -22,7 +23,7 @@ pub struct Native {
     version: Version,
     exporters: Slots<Provider, { limits::EXPORTERS as usize }>,
     views: Slots<Viewed, { limits::VIEWS as usize }>,
-    exports: Slots<Option<Export>, { limits::EXPORTS as usize }>,
+    exports: Slots<Held, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
 }
 
@@ -32,6 +33,27 @@ struct Viewed {
     hashed: Option<Seen>,
     /// The view of the model, by its number, that was found to have the same layout. Neither layout changes.
     agreed: Cell<Option<u32>>,
+}
+
+/// What a slot of exports holds; nothing in it once it is released.
+#[derive(Debug)]
+enum Held {
+    Export(Option<Export>),
+    Lock(Access, Option<LockedBuffer>),
+}
+
+impl Held {
+    /// The object that is exported or locked.
+    fn provider(&self) -> Option<&Provider> {
+        match self {
+            Held::Export(held) => held.as_ref().map(Export::provider),
+            Held::Lock(_, held) => held.as_ref().map(LockedBuffer::provider),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.provider().is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -91,10 +113,8 @@ impl Native {
                 SlotKind::Exporter => export(self.exporter(slot)),
                 SlotKind::View => self.viewed(slot).export(),
                 SlotKind::Export => {
-                    match self.exports[slot.at()].as_ref().expect("only filled slots are asked") {
-                        Some(held) => export(held.provider()),
-                        None => Err(Released),
-                    }
+                    let held = self.exports[slot.at()].as_ref().expect("only filled slots are asked");
+                    held.provider().map_or(Err(Released), export)
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
@@ -251,7 +271,7 @@ impl Subject for Native {
             }
             !expected.is_released(place)
         };
-        let export = |place: usize, own: &Option<Export>| own.is_some() == expected.is_held(place);
+        let export = |place: usize, own: &Held| own.is_held() == expected.is_held(place);
         self.exporters
             .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
             .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
@@ -272,7 +292,7 @@ impl Subject for Native {
             },
             SlotKind::Export => match &self.exports[slot.at()] {
                 None => Picture::Empty,
-                Some(held) => Picture::Export { held: held.is_some() },
+                Some(held) => Picture::Export { held: held.is_held() },
             },
             SlotKind::Iterator => match &self.iterators[slot.at()] {
                 None => Picture::Empty,

@@ -177,6 +177,14 @@ impl CPython {
             SlotKind::Exporter => world.lend_exporter(slot, exporter(py, object)),
             SlotKind::View => world.lend_view(slot, view(py, object)),
             SlotKind::Export => {
+                if !object.bind(py).hasattr("raw").unwrap_or(false) {
+                    let length = raw::length(py, object).ok();
+                    if length.is_none() {
+                        drop(raw::fetch_error(py, &[]));
+                    }
+                    world.lend_lock(slot, length.map(|length| length as usize));
+                    return None;
+                }
                 let shown = raw::memoryview(py, object);
                 if shown.is_err() {
                     drop(raw::fetch_error(py, &[]));

@@ -3,8 +3,8 @@
 //! An exporter is a handle to memory that others may have handles to as well. So a step can mean what it means to the
 //! native subject, on the memory of an object of Python.
 
-use super::Native;
-use crate::exporter::{Bytes, Export, Provider, View};
+use super::{Held, Native};
+use crate::exporter::{Access, Bytes, Export, Provider, View};
 use crate::program::Slot;
 
 impl Native {
@@ -25,7 +25,14 @@ impl Native {
 
     /// Fills a slot of exports; without one, with an export that was released.
     pub fn lend_export(&mut self, slot: Slot, export: Option<Export>) {
-        self.exports.put(slot, export);
+        self.exports.put(slot, Held::Export(export));
+    }
+
+    /// Fills a slot of exports with a lock of so many bytes; without, with one that was released.
+    pub fn lend_lock(&mut self, slot: Slot, length: Option<usize>) {
+        let lock = |length| Provider::from(Bytes::new(&vec![0; length])).lock(Access::Read);
+        let held = length.map(|length| lock(length).expect("bytes can be locked for reading"));
+        self.exports.put(slot, Held::Lock(Access::Read, held));
     }
 
     /// Empties a slot of exporters: what a step made is there.

@@ -8,10 +8,10 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Iteration, Native, Target, cursor, flavour, gather, is_closed, operate, unhashable};
+use super::{Held, Iteration, Native, Target, cursor, flavour, gather, is_closed, operate, unhashable};
 use crate::exporter::{
-    Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, MapError, Mapping, Mmap, Provider,
-    Released, Stream, View,
+    Access, Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, LockError, MapError, Mapping,
+    Mmap, Provider, Released, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
@@ -196,13 +196,51 @@ impl Heap for Native {
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
         let export = self.acquire(source)?;
-        self.exports.put(dest, Some(export));
+        self.exports.put(dest, Held::Export(Some(export)));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = self.exports.get_mut(export) {
-            *held = None;
+        match self.exports.get_mut(export) {
+            Some(Held::Export(held)) => *held = None,
+            Some(Held::Lock(_, held)) => *held = None,
+            None => {}
+        }
+    }
+
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released> {
+        let lock = match source {
+            Source::Bytes(bytes) => Provider::from(Bytes::new(bytes)).lock(access),
+            Source::Slot(slot) => self.exporter(slot).lock(access),
+        };
+        match lock {
+            Ok(buffer) => {
+                self.exports.put(dest, Held::Lock(access, Some(buffer)));
+                Ok(())
+            }
+            Err(LockError::Closed) => Err(Released),
+            Err(error) => unreachable!("it was found that {source:?} can be locked, but {error}"),
+        }
+    }
+
+    fn lock_access(&self, export: Slot) -> Option<Access> {
+        match self.exports[export.at()] {
+            Some(Held::Lock(access, _)) => Some(access),
+            _ => None,
+        }
+    }
+
+    fn locked(&self, lock: Slot) -> Result<Buffer, Released> {
+        let Some(Held::Lock(_, Some(buffer))) = &self.exports[lock.at()] else { return Err(Released) };
+        let mut bytes = Buffer::from_elem(0, buffer.len());
+        buffer.read(0, &mut bytes);
+        Ok(bytes)
+    }
+
+    fn write_locked(&mut self, lock: Slot, offset: usize, bytes: &[u8]) {
+        match &self.exports[lock.at()] {
+            Some(Held::Lock(_, Some(buffer))) => buffer.write(offset, bytes),
+            other => unreachable!("{other:?} is no lock that is held"),
         }
     }
 

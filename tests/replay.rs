@@ -11,7 +11,7 @@ use buflock::check::Check;
 use buflock::judge::Verdict;
 use buflock::program::generate::{self, Shape};
 use buflock::program::{Op, Program};
-use buflock::schedule::lockstep::NoHost;
+use buflock::schedule::NoHost;
 use buflock::subject::Version;
 use corpus_files::{File, Folder, at_step, files, is_for, range, step_lines};
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -76,9 +76,9 @@ pub struct Run {
 /// What all workers have in common.
 #[derive(Debug, Clone, Args)]
 pub struct Workers {
-    /// What to run on, besides the model
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "native,cpython",
-          value_parser = ["native", "cpython"])]
+    /// What to run on, besides the model. Beside cpython, pynative runs one generated program in eight
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "native,cpython,pynative",
+          value_parser = ["native", "cpython", "pynative"])]
     pub subjects: Vec<String>,
     /// A worker that makes no progress for so many seconds is ended, and that is a finding
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]

@@ -1,17 +1,22 @@
-//! CPython's own `bytearray`, `bytes` and `memoryview`, as a subject.
+//! CPython's own `bytearray`, `bytes` and `memoryview`, as a subject; or other exporters in the place of its own.
 //!
 //! There is no case for any single operation here: how it is written in the table is how CPython
 //! is asked to do it.
+
+mod substitutes;
 
 use buflock::exporter::{Layout, Mapping, TypeCode, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
-use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture};
+use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture, native};
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAnyMethods, PyModule};
 use pyo3::{Bound, IntoPyObject, PyAny, PyResult, Python};
 
+use self::substitutes::Substitutes;
+use crate::pynative;
 use crate::raw_buffer::{self as raw, Object, Raised, Type, ViewFields};
 
 /// The slots of one run, and what every run needs of the interpreter.
@@ -31,7 +36,11 @@ pub struct CPython {
     shared: Shared,
     /// A list of the errors that the interpreter printed since the last run.
     complaints: Object,
+    /// What it complained of in this run.
+    complaint: Option<String>,
     error: Option<Object>,
+    /// What stands in place of CPython's own exporters, if anything does.
+    substitutes: Option<Substitutes>,
 }
 
 /// Keeps what the interpreter would print: errors in destructors and the like.
@@ -67,39 +76,51 @@ impl CPython {
     /// # Panics
     /// If the interpreter lacks its own built-in classes.
     pub fn new() -> CPython {
-        Python::attach(|py| {
-            let import = |name: &str| -> Object {
-                let found = callable(py, name);
-                found.unwrap_or_else(|error| panic!("failed to find {name}: {error}")).unbind()
-            };
-            let name = |op: Op| match op.row().syntax {
-                Syntax::Call(name) => Some(import(name)),
-                Syntax::Method(name) | Syntax::Attribute(name) => {
-                    let name = std::ffi::CString::new(name).expect("no name contains a zero");
-                    Some(raw::interned(py, &name))
-                }
-                _ => None,
-            };
-            let class = |class: &ErrorClass| import(class.name());
-            CPython {
-                exporters: Slots::new(),
-                views: Slots::new(),
-                exports: Slots::new(),
-                iterators: Slots::new(),
-                names: Op::all().map(name).collect(),
-                classes: ErrorClass::ALL
-                    .iter()
-                    .filter(|class| **class != ErrorClass::Other)
-                    .map(class)
-                    .collect(),
-                none: py.None(),
-                with: with(py),
-                to_bytes: raw::interned(py, c"tobytes"),
-                shared: Shared::new(py),
-                complaints: listen(py),
-                error: None,
+        Python::attach(|py| CPython::with(py, None))
+    }
+
+    /// The same with the classes of [`crate::pynative`] in place of `bytearray`, `array.array` and `mmap.mmap`: the
+    /// subject `pynative`.
+    ///
+    /// # Panics
+    /// As [`CPython::new`].
+    pub fn of_classes() -> CPython {
+        Python::attach(|py| CPython::with(py, Some(Substitutes::new(py))))
+    }
+
+    fn with(py: Python<'_>, substitutes: Option<Substitutes>) -> CPython {
+        let import = |name: &str| -> Object {
+            let found = callable(py, name);
+            found.unwrap_or_else(|error| panic!("failed to find {name}: {error}")).unbind()
+        };
+        let name = |op: Op| match op.row().syntax {
+            Syntax::Call(name) => {
+                let substitute = substitutes.as_ref().and_then(|substitutes| substitutes.constructor(py, op));
+                Some(substitute.unwrap_or_else(|| import(name)))
             }
-        })
+            Syntax::Method(name) | Syntax::Attribute(name) => {
+                let name = std::ffi::CString::new(name).expect("no name contains a zero");
+                Some(raw::interned(py, &name))
+            }
+            _ => None,
+        };
+        let class = |class: &ErrorClass| import(class.name());
+        CPython {
+            exporters: Slots::new(),
+            views: Slots::new(),
+            exports: Slots::new(),
+            iterators: Slots::new(),
+            names: Op::all().map(name).collect(),
+            classes: ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Other).map(class).collect(),
+            none: py.None(),
+            with: enter_and_leave(py),
+            to_bytes: raw::interned(py, c"tobytes"),
+            shared: Shared::new(py),
+            complaints: complaints(py),
+            complaint: None,
+            error: None,
+            substitutes,
+        }
     }
 
     fn slot(&self, slot: Slot) -> &Option<Object> {
@@ -219,15 +240,16 @@ impl CPython {
         }
     }
 
-    /// What the interpreter complained of, once.
-    fn complaint(&self, py: Python<'_>) -> Option<String> {
+    /// Keeps the first thing that the interpreter complained of since the last look.
+    fn listen(&mut self, py: Python<'_>) {
         if raw::length(py, &self.complaints) == Ok(0) {
-            return None;
+            return;
         }
         let texts = raw::items(py, &self.complaints);
         let cleared = self.complaints.bind(py).call_method0("clear");
         cleared.expect("failed to clear a list");
-        texts.first().and_then(|text| raw::string_value(py, text))
+        let first = texts.first().and_then(|text| raw::string_value(py, text));
+        self.complaint = self.complaint.take().or(first);
     }
 
     /// The end of an iterator is the error that `next` makes of it.
@@ -323,7 +345,7 @@ pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>>
 }
 
 /// What runs `with it: pass`, as no function of the C API does.
-fn with(py: Python<'_>) -> Object {
+fn enter_and_leave(py: Python<'_>) -> Object {
     let globals = pyo3::types::PyDict::new(py);
     let code = c"def enter_and_leave(it):\n    with it:\n        pass\n";
     let function =
@@ -331,12 +353,16 @@ fn with(py: Python<'_>) -> Object {
     function.expect("failed to compile a function").unbind()
 }
 
-/// The list of complaints of this interpreter, which begins with this call.
-fn listen(py: Python<'_>) -> Object {
-    let globals = pyo3::types::PyDict::new(py);
-    let complaints =
-        py.run(LISTEN, Some(&globals), None).and_then(|()| globals.as_any().get_item("complaints"));
-    complaints.expect("failed to listen to the interpreter").unbind()
+/// The list of complaints of this interpreter, which is one for all that run on it.
+fn complaints(py: Python<'_>) -> Object {
+    static COMPLAINTS: PyOnceLock<Object> = PyOnceLock::new();
+    let listen = || {
+        let globals = pyo3::types::PyDict::new(py);
+        let complaints =
+            py.run(LISTEN, Some(&globals), None).and_then(|()| globals.as_any().get_item("complaints"));
+        complaints.expect("failed to listen to the interpreter").unbind()
+    };
+    COMPLAINTS.get_or_init(py, listen).clone_ref(py)
 }
 
 fn int(py: Python<'_>, int: Int) -> Object {
@@ -395,11 +421,19 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
 
 impl Subject for CPython {
     fn name(&self) -> &str {
-        "cpython"
+        if self.substitutes.is_some() { "pynative" } else { "cpython" }
     }
 
     fn step(&mut self, step: &Step) -> Outcome {
-        Python::attach(|py| self.run(py, step))
+        Python::attach(|py| {
+            let outcome = match self.by_meaning(py, step) {
+                Some(outcome) => outcome,
+                None => self.run(py, step),
+            };
+            // Whoever runs next is not to blame.
+            self.listen(py);
+            outcome
+        })
     }
 
     fn message(&self) -> Option<String> {
@@ -416,7 +450,14 @@ impl Subject for CPython {
     fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
         // What an export shows is that it holds: the resizes that it refuses are compared.
         Python::attach(|py| {
-            let exporter = |place: usize, object: &Object| holds(py, object, expected.exporter(place));
+            let ours = self.substitutes.is_some();
+            let exporter = |place: usize, object: &Object| {
+                let expected = expected.exporter(place);
+                match ours.then(|| pynative::provider(object.bind(py))).flatten() {
+                    Some(exporter) => native::shows(&exporter, expected),
+                    None => holds(py, object, expected),
+                }
+            };
             let view = |place: usize, object: &Object| {
                 raw::with_view(py, object, |fields| match fields {
                     None => expected.is_released(place),
@@ -437,6 +478,9 @@ impl Subject for CPython {
         let Some(object) = self.slot(slot) else { return Picture::Empty };
         Python::attach(|py| match slot.kind {
             SlotKind::Exporter => {
+                if let Some(exporter) = pynative::provider(object.bind(py)) {
+                    return native::picture(&exporter);
+                }
                 let flavour = flavour(py, object).expect("a slot of exporters holds one");
                 if raw::is_closed(py, object) {
                     return Picture::Closed(flavour);
@@ -493,7 +537,10 @@ impl Subject for CPython {
             }
             drop(exporters);
             unrest
-                .or_else(|| self.complaint(py).map(Unrest::Complaint))
+                .or_else(|| {
+                    self.listen(py);
+                    self.complaint.take().map(Unrest::Complaint)
+                })
                 .or_else(|| self.shared.changed_lately(py).map(Unrest::SharedObject))
         })
     }

@@ -32,8 +32,9 @@ pub fn catalogue() -> Arc<Catalogue> {
     Arc::clone(CATALOGUE.get_or_init(parse))
 }
 
-/// The names of the subjects that [`check`] knows.
-pub const SUBJECTS: [&str; 2] = ["native", "cpython"];
+/// The names of the subjects that [`check`] knows: the Rust exporters, CPython's own, and the Rust exporters as classes
+/// of Python.
+pub const SUBJECTS: [&str; 3] = ["native", "cpython", "pynative"];
 
 /// The model against the named subjects, on this interpreter and its version.
 ///
@@ -47,6 +48,7 @@ pub fn check(interpreter: &Interpreter, subjects: &[String]) -> Result<Check, St
             match name.as_str() {
                 "native" => Ok(Box::new(Native::new(version))),
                 "cpython" => Ok(Box::new(CPython::new())),
+                "pynative" => Ok(Box::new(CPython::of_classes())),
                 _ => Err(format!("there is no subject {name:?}; the subjects are {}", SUBJECTS.join(", "))),
             }
         })

@@ -15,6 +15,7 @@
 
 mod array;
 mod byte_array;
+mod items;
 mod locked;
 mod mmap;
 mod sequence;
@@ -26,8 +27,12 @@ pub use locked::Locked;
 pub use mmap::Mmap;
 pub use text::Text;
 
-use crate::raw_buffer::lend;
+use buflock::exporter::Provider;
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::raw_buffer::lend;
 
 /// Adds the classes to a module.
 ///
@@ -40,4 +45,34 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Text>()?;
     module.add_class::<Locked>()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
+}
+
+/// The exporter in an object, if it is one of those that export.
+pub fn provider(object: &Bound<'_, PyAny>) -> Option<Provider> {
+    if let Ok(array) = object.cast_exact::<ByteArray>() {
+        Some(array.get().0.clone().into())
+    } else if let Ok(array) = object.cast_exact::<Array>() {
+        Some(array.get().0.clone().into())
+    } else if let Ok(map) = object.cast_exact::<Mmap>() {
+        Some(map.get().0.clone().into())
+    } else {
+        None
+    }
+}
+
+/// An object of the class that exports so; of bytes, Python's own.
+///
+/// # Errors
+/// If Python cannot make one.
+///
+/// # Panics
+/// If no class exports so.
+pub fn object(py: Python<'_>, exporter: Provider) -> PyResult<Py<PyAny>> {
+    match exporter {
+        Provider::Bytes(bytes) => Ok(PyBytes::new(py, bytes.as_slice()).into_any().unbind()),
+        Provider::ByteArray(array) => ByteArray(array).into_py_any(py),
+        Provider::Array(array) => Array(array).into_py_any(py),
+        Provider::Mmap(map) => Mmap(map).into_py_any(py),
+        other => unreachable!("{} is of no class here", other.name()),
+    }
 }

@@ -16,6 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use buflock::exporter::TypeCode;
+use buflock::subject::native;
 use pyo3::types::PyAnyMethods;
 use pyo3::{Bound, Py, PyAny, Python, ffi};
 
@@ -484,6 +485,9 @@ pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -
     if is_empty(py, object) {
         return f(&[]);
     }
+    if let Some(exporter) = objects::ours(py, object) {
+        return f(&objects::contents(&exporter));
+    }
     let (start, length) = block(py, object.as_ptr());
     // SAFETY: the object's memory holds so many bytes until something resizes it, which nothing does
     // during `f`: the thread stays attached, in lockstep no other thread runs the program, and `f`
@@ -624,6 +628,19 @@ fn view_start(py: Python<'_>, view: &Object) -> usize {
     unsafe { (*view.as_ptr().cast::<MemoryView>()).view.buf as usize }
 }
 
+/// The object at the end of the chain whose memory a live view shows.
+pub fn owner(py: Python<'_>, view: &Object) -> Object {
+    assert!(is_view(py, view));
+    let mut owner = view.as_ptr();
+    // SAFETY: as for `base`; the object at the end is borrowed from the last view of the chain, which lives.
+    unsafe {
+        while ffi::Py_TYPE(owner) == &raw mut ffi::PyMemoryView_Type {
+            owner = (*owner.cast::<MemoryView>()).view.obj;
+        }
+        Bound::from_borrowed_ptr(py, owner).unbind()
+    }
+}
+
 /// How many exports of a view there are.
 pub fn view_exports(py: Python<'_>, view: &Object) -> isize {
     assert!(is_view(py, view));
@@ -693,6 +710,9 @@ pub fn is_free(py: Python<'_>, exporter: &Object) -> bool {
         if args.is_empty() { exporter.call_method0(name) } else { exporter.call_method1(name, (args,)) }
             .is_ok()
     };
+    if let Some(own) = objects::ours(py, exporter) {
+        return native::is_free(&own);
+    }
     match type_of(py, exporter) {
         // Asked of every bytearray of every program, hence without a call of Python's.
         Type::ByteArray => can_grow(py, exporter),

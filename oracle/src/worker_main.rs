@@ -23,7 +23,7 @@ use buflock::protocol::{Batch, Found, Hello, Reply, Request};
 use buflock::report::{Recording, Told};
 use buflock::subject::Version;
 use buflock_oracle::progress::Page;
-use buflock_oracle::{Interpreter, interpreter};
+use buflock_oracle::{Interpreter, SUBJECTS, interpreter};
 use pyo3::Python;
 
 /// Programs are made of small short-lived objects. Python's own objects are not affected.
@@ -51,7 +51,7 @@ impl Options {
     fn read() -> Result<Options, String> {
         let mut page = None;
         let mut core = None;
-        let mut subjects = vec!["native".to_owned(), "cpython".to_owned()];
+        let mut subjects = SUBJECTS.map(str::to_owned).to_vec();
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -82,7 +82,10 @@ fn work(options: &Options) -> Result<(), String> {
         let death = Death::read()?;
         let first = Arc::new(AtomicU64::new(u64::MAX));
         let watch = Watcher { page: page.clone(), first: Arc::clone(&first), index: Cell::default(), death };
-        let check = buflock_oracle::check(&python, &options.subjects)?.with_watch(Box::new(watch));
+        let check = buflock_oracle::check(&python, &options.subjects)?.with_watch(Box::new(watch.clone()));
+        let often =
+            usual(&options.subjects).map(|usual| buflock_oracle::check(&python, &usual)).transpose()?;
+        let often = often.map(|often| often.with_watch(Box::new(watch)));
         let hello = Hello {
             version: python.version.to_string(),
             description: python.description.clone(),
@@ -90,8 +93,14 @@ fn work(options: &Options) -> Result<(), String> {
             debug: python.debug,
         };
         say(&Reply::Hello(hello)).map_err(|error| error.to_string())?;
-        Worker { check, page, first, python }.serve().map_err(|error| error.to_string())
+        Worker { check, often, page, first, python }.serve().map_err(|error| error.to_string())
     })
+}
+
+/// What runs the programs of which [`SELDOM`] says that not all subjects need to.
+fn usual(subjects: &[String]) -> Option<Vec<String>> {
+    let usual: Vec<String> = subjects.iter().filter(|subject| *subject != "pynative").cloned().collect();
+    (usual.len() < subjects.len() && usual.iter().any(|subject| subject == "cpython")).then_some(usual)
 }
 
 /// Hand-overs between threads on one core are much cheaper. Where it cannot be done it is not.
@@ -124,6 +133,7 @@ fn say(reply: &Reply) -> io::Result<()> {
 }
 
 /// Tells the page where the run is, and ends the process where a test asks for it.
+#[derive(Clone)]
 struct Watcher {
     page: Page,
     /// The number of the first of the programs that were given to the check.
@@ -150,6 +160,7 @@ impl Watch for Watcher {
     }
 }
 
+#[derive(Clone)]
 struct Death {
     index: u64,
     step: usize,
@@ -196,8 +207,14 @@ impl Death {
 /// How many programs are made at once: more than run at a stretch, since one of several threads ends a stretch.
 const AT_ONCE: u64 = 64;
 
+/// Beside `cpython`, of which it shares all but three classes, `pynative` runs one stretch of generated programs in so
+/// many: it takes as long as `cpython` does, and has less to show.
+const SELDOM: u64 = 8;
+
 struct Worker {
     check: Check,
+    /// Without the subjects that run seldom, if there are such.
+    often: Option<Check>,
     page: Page,
     first: Arc<AtomicU64>,
     python: Interpreter,
@@ -226,14 +243,19 @@ impl Worker {
         let mut batch = Batch::default();
         let mut first = indices.start;
         while first < indices.end {
-            let end = indices.end.min(first + AT_ONCE);
+            // Which subjects run a program is a matter of its number alone.
+            let end = indices.end.min((first / AT_ONCE + 1) * AT_ONCE);
             let programs: Vec<_> =
                 (first..end).map(|index| Arc::new(generate::nth(seed, index, shape))).collect();
             self.first.store(first, Ordering::Relaxed);
             self.page.judged(first);
             let (page, version) = (&self.page, self.python.version);
+            let check = match &mut self.often {
+                Some(often) if !(first / AT_ONCE).is_multiple_of(SELDOM) => often,
+                _ => &mut self.check,
+            };
             let mut said = Ok(());
-            self.check.run_all(&programs, |place, verdict| {
+            check.run_all(&programs, |place, verdict| {
                 let index = first + place as u64;
                 if let Some(found) = batch_up(&mut batch, index, verdict, version) {
                     said = std::mem::replace(&mut said, Ok(())).and_then(|()| say(&Reply::Found(found)));
@@ -243,11 +265,13 @@ impl Worker {
             said?;
             first = end;
         }
-        let tally = self.check.take_tally();
-        batch.programs = tally.programs;
-        batch.steps = tally.steps;
-        for ((_, label), count) in tally.outcomes {
-            *batch.outcomes.entry(label.to_owned()).or_default() += count;
+        for check in [Some(&mut self.check), self.often.as_mut()].into_iter().flatten() {
+            let tally = check.take_tally();
+            batch.programs += tally.programs;
+            batch.steps += tally.steps;
+            for ((_, label), count) in tally.outcomes {
+                *batch.outcomes.entry(label.to_owned()).or_default() += count;
+            }
         }
         batch.peak_rss_kb = peak_rss_kb();
         Ok(batch)

@@ -1,4 +1,4 @@
-//! CPython does what the model says, step by step, but for what the catalogue knows.
+//! CPython, and the exporters as Python classes, do what the model says, step by step, but for what the catalogue knows.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use buflock::program::generate::{self, Shape};
 use buflock_oracle::{SUBJECTS, attached, check, interpreter};
 
 #[test]
-fn cpython_does_what_the_model_says() {
+fn every_subject_does_what_the_model_says() {
     let interpreter = interpreter::start().unwrap();
     attached(|| {
         let mut check = check(&interpreter, &SUBJECTS.map(str::to_owned)).unwrap();

@@ -1,4 +1,5 @@
-//! Replays the corpus on the model, the native exporters and CPython: the folder is the verdict.
+//! Replays the corpus on the model, the native exporters and CPython, and on the exporters as Python classes: the
+//! folder is the verdict.
 
 #[path = "../../tests/corpus_files/mod.rs"]
 mod corpus_files;
@@ -16,29 +17,34 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let arguments = Arguments::from_args();
     let interpreter = interpreter::start().expect("failed to start Python");
-    let subjects = ["native", "cpython"].map(str::to_owned);
-    let check = attached(|| buflock_oracle::check(&interpreter, &subjects)).expect("the subjects exist");
-    // One for all: what the interpreter complains of goes to the latest of its subjects.
-    let check = Arc::new(Mutex::new(check));
+    let check = |subjects: &[&str]| {
+        let subjects: Vec<String> = subjects.iter().map(|&name| name.to_owned()).collect();
+        let check = attached(|| buflock_oracle::check(&interpreter, &subjects));
+        Arc::new(Mutex::new(check.expect("the subjects exist")))
+    };
+    let checks = [("cpython", check(&["native", "cpython"])), ("pynative", check(&["pynative"]))];
     let mut trials = vec![
         Trial::test("every_entry_of_the_catalogue_is_shown_by_a_file", every_entry_is_shown),
         Trial::test("every_known_difference_has_one_entry_in_the_catalogue", every_file_is_named),
     ];
-    trials.extend(files().into_iter().map(|file| trial(file, &interpreter, &check)));
+    for file in files() {
+        trials
+            .extend(checks.iter().map(|(subject, check)| trial(file.clone(), subject, &interpreter, check)));
+    }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// The trial of a file: ignored if it is for another Python.
-fn trial(file: File, interpreter: &Interpreter, check: &Arc<Mutex<Check>>) -> Trial {
+fn trial(file: File, subject: &'static str, interpreter: &Interpreter, check: &Arc<Mutex<Check>>) -> Trial {
     let other = match file.program() {
         Ok(program) if !is_for(&program, interpreter.version) => Some(range(&program)),
         _ => None,
     };
     let (check, python) = (Arc::clone(check), interpreter.version);
-    let trial = Trial::test(format!("cpython::{}", file.name()), move || {
+    let trial = Trial::test(format!("{subject}::{}", file.name()), move || {
         // The lock is taken first: a run detaches from the interpreter while it is held.
         let mut check = check.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(attached(|| replay(&file, python, &mut check))?)
+        Ok(attached(|| replay(&file, subject, python, &mut check))?)
     });
     match other {
         Some(range) => trial.with_kind(range).with_ignored_flag(true),
@@ -46,7 +52,7 @@ fn trial(file: File, interpreter: &Interpreter, check: &Arc<Mutex<Check>>) -> Tr
     }
 }
 
-fn replay(file: &File, python: Version, check: &mut Check) -> Result<(), String> {
+fn replay(file: &File, subject: &str, python: Version, check: &mut Check) -> Result<(), String> {
     let (verdict, _) = check.record(&file.program()?);
     let found = match &verdict {
         Verdict::Agree => "the subjects agree".to_owned(),
@@ -61,10 +67,11 @@ fn replay(file: &File, python: Version, check: &mut Check) -> Result<(), String>
         return if verdict == Verdict::Agree { Ok(()) } else { Err(found) };
     }
     let entry = entry(file)?;
+    let shows = is_for_entry(entry, subject, python);
     match &verdict {
-        Verdict::Agree if may_agree(file) || !is_for_entry(entry, python) => Ok(()),
+        Verdict::Agree if may_agree(file) || !shows => Ok(()),
         Verdict::Diverge(divergence) | Verdict::Permitted(_, divergence)
-            if entry.signatures.contains(&divergence.signature) && is_for_entry(entry, python) =>
+            if entry.signatures.contains(&divergence.signature) && shows =>
         {
             Ok(())
         }
@@ -82,15 +89,17 @@ fn entry(file: &File) -> Result<&'static Entry, String> {
         .ok_or_else(|| format!("no entry of the catalogue names {}", file.shown()))
 }
 
-/// Whether the catalogue covers what an entry describes on this Python, to the micro version, which
+/// Whether the catalogue covers what an entry describes of a subject on this Python, to the micro version, which
 /// the head of a file cannot say.
-fn is_for_entry(entry: &Entry, python: Version) -> bool {
+fn is_for_entry(entry: &Entry, subject: &str, python: Version) -> bool {
+    let of_subject = |signature: &&String| signature.split('/').next() == Some(subject);
+    let Some(signature) = entry.signatures.iter().find(of_subject) else { return false };
     let divergence = Divergence {
-        subject: "cpython".to_owned(),
+        subject: subject.to_owned(),
         clause: Clause::D2,
         step: None,
         difference: Difference::Rest(Unrest::Complaint(String::new())),
-        signature: entry.signatures[0].clone(),
+        signature: signature.clone(),
     };
     catalogue().covers(&divergence, python) == Some(entry)
 }

@@ -4,13 +4,16 @@
 //! well unless some step wrote them while another one ran: then they are nobody's promise (clause D1), and any bytes do,
 //! as long as there are as many. Where they decide more than that (whether `remove` finds what it removes), nothing is
 //! known if no order is found, and that is said. The same holds where the model leaves a step out that the threads did.
+//!
+//! A step that is given a buffer holds an export of it from its begin to its end, which no single point in time stands
+//! for. So while it runs, what needs the object without exports may be refused, and then has changed nothing (S2).
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 use super::linearize::{Linearization, Sequential, linearize};
 use super::{Difference, Divergence, Verdict, compare};
-use crate::history::{Event, Outcome, Raced, Skip};
+use crate::history::{ErrorClass, Event, Outcome, Raced, Skip};
 use crate::program::{Op, Program, Slot, Step, limits};
 use crate::subject::{Model, Picture};
 
@@ -51,7 +54,11 @@ impl Hash for Law<'_> {
 /// A step of a thread, or a look at what a slot holds when all is over.
 #[derive(Debug, Clone, Copy)]
 enum Act<'p> {
-    Step(&'p Step),
+    Step {
+        step: &'p Step,
+        /// Whether an object of it was held by another step while it ran.
+        held: bool,
+    },
     Look(Slot),
 }
 
@@ -67,7 +74,8 @@ impl<'p> Sequential for Law<'p> {
 
     fn admits(&mut self, act: &Act<'p>, seen: &Sight) -> bool {
         match (act, seen) {
-            (Act::Step(step), Sight::Outcome(seen)) => {
+            (Act::Step { held: true, .. }, Sight::Outcome(Outcome::Raised(ErrorClass::BufferError))) => true,
+            (Act::Step { step, .. }, Sight::Outcome(seen)) => {
                 let expected = self.model.step(step);
                 if matches!(expected, Outcome::Skipped(Skip::TooLong | Skip::Machine)) && expected != *seen {
                     self.doubt.set(true);
@@ -100,7 +108,7 @@ pub fn judge(
         thread: event.thread,
         begun: event.begun,
         ended: event.ended,
-        call: Act::Step(&program.steps[event.call]),
+        call: Act::Step { step: &program.steps[event.call], held: is_held(program, seen, event) },
         seen: Sight::Outcome(event.seen.clone()),
     });
     let end = seen.iter().map(|event| event.ended).max().unwrap_or(0);
@@ -135,13 +143,15 @@ pub fn judge(
     }
     let mut model = before.clone();
     for place in &longest {
-        if let Act::Step(step) = events[*place].call {
+        if let Act::Step { step, held } = events[*place].call
+            && !(held && seen[*place].seen == Outcome::Raised(ErrorClass::BufferError))
+        {
             model.step(step);
         }
     }
     let place = stuck[0];
     let first = match (events[place].call, events[place].seen.clone()) {
-        (Act::Step(step), Sight::Outcome(found)) => {
+        (Act::Step { step, .. }, Sight::Outcome(found)) => {
             Difference::Outcome { expected: model.step(step), found, message: None }
         }
         (Act::Look(slot), Sight::Picture(found)) => {
@@ -179,8 +189,21 @@ fn bytes_race(program: &Program, seen: &[Raced]) -> bool {
                 | FromFile
         )
     };
-    let overlap = |one: &Raced, other: &Raced| {
-        one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
-    };
     seen.iter().filter(writes).any(|write| seen.iter().any(|other| overlap(write, other)))
+}
+
+/// Whether two threads were in these steps at once, as far as the clock can tell.
+fn overlap(one: &Raced, other: &Raced) -> bool {
+    one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
+}
+
+/// Whether an object that a step names was an argument of another one while it ran.
+fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {
+    let names = |slot: Slot| program.steps[event.call].find_needed(|own| own == slot).is_some();
+    let holds = |other: &Raced| {
+        let step = &program.steps[other.call];
+        let given = Step { receiver: None, ..step.clone() };
+        given.find_needed(names).is_some()
+    };
+    seen.iter().any(|other| overlap(event, other) && holds(other))
 }

@@ -13,7 +13,7 @@ pub enum SlotKind {
     Exporter,
     /// A `memoryview`.
     View,
-    /// An export that a consumer written in C holds: a `pickle.PickleBuffer`.
+    /// An export that a consumer written in C holds: a `pickle.PickleBuffer`; or a lock (PEP 298).
     Export,
     /// An iterator over an exporter or a view.
     Iterator,

@@ -244,7 +244,10 @@ fn maker(choices: &mut impl Choices, kind: SlotKind, sketch: &Sketch) -> Step {
     match (kind, source) {
         (SlotKind::Exporter, _) | (_, None) => new_exporter(choices, sketch),
         (SlotKind::View, _) => with_op(choices, Op::NewView, None, sketch),
-        (SlotKind::Export, _) => with_op(choices, Op::Acquire, None, sketch),
+        (SlotKind::Export, _) => {
+            let op = if choices.chance(1, 3) { Op::Lock } else { Op::Acquire };
+            with_op(choices, op, None, sketch)
+        }
         (SlotKind::Iterator, source) => with_op(choices, Op::Iter, source, sketch),
     }
 }

@@ -51,3 +51,53 @@ def read_from_file(into, data):
         with open(theirs, "wb", buffering=0) as other:
             other.write(data)
         return file.readinto(into)
+
+
+def lock(owner, access="read"):
+    """Locks memory, by the interface of PEP 298 if the object has it. No class of CPython's has."""
+    if access not in ("read", "write"):
+        raise ValueError("memory is locked for reading or for writing")
+    if hasattr(type(owner), "lock"):
+        return owner.lock(write=access == "write")
+    return Locked(owner, access == "write")
+
+
+class Locked:
+    """What PEP 298 promises, by means of what promises the same (PEP 3118): a simple export, held until it is released."""
+
+    def __init__(self, owner, write):
+        import array
+        import mmap
+        import pickle
+        writable = (bytearray, array.array, mmap.mmap)
+        if not isinstance(owner, writable if write else writable + (bytes,)):
+            raise TypeError("objects of this type cannot be locked so")
+        self.view = pickle.PickleBuffer(owner).raw()
+        if write and self.view.readonly:
+            raise TypeError("the object is read-only")
+        if not write:
+            self.view = self.view.toreadonly()
+
+    def __len__(self):
+        return len(self.view)
+
+    def tobytes(self):
+        return self.view.tobytes()
+
+    def write(self, offset, data):
+        import operator
+        offset = operator.index(offset)
+        if not 0 <= offset < 1 << 64:
+            raise OverflowError("an offset has 64 bits and no sign")
+        with memoryview(data) as data:
+            if not data.c_contiguous:
+                raise BufferError("the memory is not one block")
+            data = data.tobytes()
+        if self.view.readonly:
+            raise TypeError("the object was locked for reading")
+        if offset + len(data) > len(self.view):
+            raise ValueError("the bytes do not fit into the memory")
+        self.view[offset:offset + len(data)] = data
+
+    def release(self):
+        self.view.release()

@@ -104,7 +104,7 @@ impl Step {
 
     /// The first slot that `is` says yes to, of those that must be filled for the step to run.
     #[inline]
-    pub fn find_needed(&self, is: impl Fn(Slot) -> bool) -> Option<Slot> {
+    pub fn find_needed(&self, mut is: impl FnMut(Slot) -> bool) -> Option<Slot> {
         if let Some(receiver) = self.receiver
             && is(receiver)
         {

@@ -46,7 +46,9 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "digest" | "mapped_file" | "read_from_file" | "received" | "written" => (HELPERS_MODULE, name),
+        "digest" | "lock" | "mapped_file" | "read_from_file" | "received" | "written" => {
+            (HELPERS_MODULE, name)
+        }
         _ => name.split_once('.').unwrap_or(("builtins", name)),
     }
 }
@@ -219,6 +221,8 @@ pub enum Role {
     Offset,
     /// What the system is told of the use of a map.
     Advice,
+    /// What memory is locked for: `"read"` or `"write"`.
+    LockAccess,
 }
 
 /// The regular expressions of programs.
@@ -410,6 +414,11 @@ operations! {
     Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 18;
     ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
     Raw: Method("raw"), Export, 0 of [], Into(View), 6;
+    // Locks, by the interface of PEP 298; like exports, they are held.
+    Lock: Call("lock"), Nothing, 1 of [Exporter LockAccess], Into(Export), 12;
+    LockedLength: Function("len"), Export, 0 of [], Value, 2;
+    LockedBytes: Method("tobytes"), Export, 0 of [], Value, 4;
+    LockedWrite: Method("write"), Export, 2 of [Index Lines], Value, 5;
     // Calls into C that hold a buffer while they work.
     Crc32: Call("zlib.crc32"), Nothing, 1 of [Buffer Size], Value, 3;
     Hexlify: Call("binascii.hexlify"), Nothing, 1 of [Buffer Separator Times], Value, 3;

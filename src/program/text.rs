@@ -340,6 +340,7 @@ mod tests {
             Role::Pattern => Arg::bytes(b"a"),
             Role::StructFormat => Arg::Str("B".into()),
             Role::ByteOrder => Arg::Str("big".into()),
+            Role::LockAccess => Arg::Str("write".into()),
             Role::State => Arg::Tuple([Arg::bytes(b"abc"), Arg::int(1), Arg::None].into()),
             Role::Shape => Arg::List([Arg::int(2), Arg::int(3)].into()),
         }

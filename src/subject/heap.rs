@@ -10,7 +10,7 @@
 
 use smallvec::SmallVec;
 
-use crate::exporter::{Code, Exported, Format, Layout, Mapping, Released, TypeCode};
+use crate::exporter::{Access, Code, Exported, Format, Layout, Mapping, Released, TypeCode};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot};
 
@@ -268,6 +268,15 @@ pub trait Heap {
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released>;
     /// Releases it; again is harmless.
     fn release_export(&mut self, export: Slot);
+
+    /// Locks memory that can be locked so, by the interface of PEP 298, until the lock is released as an export is.
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released>;
+    /// What a lock is for, released or not; `None` of an export of PEP 3118.
+    fn lock_access(&self, export: Slot) -> Option<Access>;
+    /// The bytes of locked memory.
+    fn locked(&self, lock: Slot) -> Result<Buffer, Released>;
+    /// Writes into memory that is locked for writing, where the bytes fit.
+    fn write_locked(&mut self, lock: Slot, offset: usize, bytes: &[u8]);
 
     /// Makes an iterator. A stream is its own; its slot may then be given for that of an exporter.
     fn iterate(&mut self, dest: Slot, source: Slot);

@@ -8,6 +8,7 @@ mod arrays;
 mod compare;
 mod consumers;
 mod exporters;
+mod locks;
 mod make;
 mod maps;
 mod streams;
@@ -113,6 +114,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::Written
         | Op::Received
         | Op::ReadFromFile => consumers::run(heap, step),
+        Op::Lock | Op::LockedLength | Op::LockedBytes | Op::LockedWrite => locks::run(heap, step),
+        Op::Raw if heap.lock_access(receiver(step)).is_some() => Err(ErrorClass::AttributeError.into()),
         Op::Raw => views::raw(heap, step),
         Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
@@ -184,7 +187,11 @@ impl From<NoBuffer> for Stop {
 fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
     match arg {
         Arg::Bytes(_) => true,
-        Arg::Slot(slot) => slot.kind != SlotKind::Exporter || heap.flavour(*slot) != Flavour::Stream,
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter => heap.flavour(*slot) != Flavour::Stream,
+            SlotKind::Export => heap.lock_access(*slot).is_none(),
+            SlotKind::View | SlotKind::Iterator => true,
+        },
         _ => false,
     }
 }
@@ -415,6 +422,9 @@ fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
             length(heap, *slot)?
         }
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
+        Arg::Slot(slot) if slot.kind == SlotKind::Export && heap.lock_access(*slot).is_some() => {
+            heap.locked(*slot)?.len()
+        }
         _ => return Err(ErrorClass::TypeError.into()),
     };
     if length != 1 {

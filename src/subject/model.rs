@@ -5,9 +5,9 @@
 
 mod world;
 
-use super::heap::{Flavour, Form, Source, Version, unhashable_view};
+use super::heap::{Flavour, Form, Heap, Source, Version, unhashable_view};
 use super::{Shown, Slots, meaning};
-use crate::exporter::{Format, Layout, Released};
+use crate::exporter::{Access, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
@@ -20,8 +20,7 @@ pub struct Model {
     version: Version,
     exporters: Slots<Id, { limits::EXPORTERS as usize }>,
     views: Slots<Id, { limits::VIEWS as usize }>,
-    /// A filled slot holds `None` once it is released.
-    exports: Slots<Option<Id>, { limits::EXPORTS as usize }>,
+    exports: Slots<Held, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     objects: Vec<Object>,
     /// The first place without an object.
@@ -101,6 +100,15 @@ pub struct ViewState<'a> {
     pub released: bool,
 }
 
+/// An export, or a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Held {
+    /// `None` once it is released.
+    of: Option<Id>,
+    /// What it is for, if it is a lock.
+    lock: Option<Access>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Iteration {
     /// `None` once it is exhausted.
@@ -176,7 +184,7 @@ impl Model {
     /// Whether the slot of which the place is given holds an export that was not released.
     #[inline]
     pub fn holds_export(&self, place: usize) -> bool {
-        matches!(self.exports[place], Some(Some(_)))
+        self.exports[place].is_some_and(|held| held.of.is_some())
     }
 
     /// What a slot holds.
@@ -187,7 +195,7 @@ impl Model {
             SlotKind::View => self.views[slot.at()],
             SlotKind::Export => {
                 return self.exports[slot.at()]
-                    .map_or(Shown::Empty, |held| Shown::Export { held: held.is_some() });
+                    .map_or(Shown::Empty, |held| Shown::Export { held: held.of.is_some() });
             }
             SlotKind::Iterator => {
                 return if self.iterators[slot.at()].is_some() { Shown::Iterator } else { Shown::Empty };
@@ -305,7 +313,7 @@ impl Model {
                 SlotKind::Exporter => Ok(self.exporters[slot.at()].expect("only filled slots are asked")),
                 SlotKind::View => Ok(self.views[slot.at()].expect("only filled slots are asked")),
                 SlotKind::Export => {
-                    self.exports[slot.at()].expect("only filled slots are asked").ok_or(Released)
+                    self.exports[slot.at()].expect("only filled slots are asked").of.ok_or(Released)
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
@@ -403,6 +411,25 @@ impl Model {
                 Kind::Gone => unreachable!("a view keeps its memory alive"),
             }
         }
+    }
+
+    /// Writes into the memory that an object shows or owns.
+    fn write_memory(&mut self, id: Id, offset: usize, new: &[u8]) {
+        self.touched.0.exporters = u32::MAX;
+        let memory = self.memory_of(id);
+        match self.kind_mut(memory) {
+            Kind::Exporter { bytes, .. } => bytes[offset..][..new.len()].copy_from_slice(new),
+            other => unreachable!("{other:?} has no memory"),
+        }
+    }
+
+    /// Fills a slot of exports with one, which is a lock if it is for something.
+    fn hold_in(&mut self, dest: Slot, source: Source<'_>, lock: Option<Access>) -> Result<(), Released> {
+        let provider = self.provider(source)?;
+        self.acquire(provider)?;
+        self.release_export(dest);
+        self.exports.put(dest, Held { of: Some(provider), lock });
+        Ok(())
     }
 
     fn bytes_of(&self, id: Id) -> &[u8] {

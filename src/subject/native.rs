@@ -1,5 +1,6 @@
 //! The native subject: this crate's own exporters, with real memory and real atomics.
 
+mod lent;
 mod memory;
 mod world;
 
@@ -13,7 +14,8 @@ use super::heap::{Buffer, Flavour, Heap, Memory, Source, Version, unhashable_vie
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Bytes, Closing, Export, Format, Layout, NotExported, Provider, Released, View, same_bytes,
+    Access, Bytes, Closing, Export, Format, Layout, LockedBuffer, NotExported, Provider, Released, View,
+    same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -24,14 +26,11 @@ pub struct Native {
     version: Version,
     exporters: Slots<Provider, { limits::EXPORTERS as usize }>,
     views: Slots<Viewed, { limits::VIEWS as usize }>,
-    exports: Slots<Held, { limits::EXPORTS as usize }>,
+    exports: Slots<Arc<Mutex<Held>>, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     /// Of a hand that shares its objects with other threads: the critical section of each exporter.
     sections: Option<Arc<[Mutex<()>; limits::EXPORTERS as usize]>>,
 }
-
-/// An export that a consumer holds until any thread releases it.
-type Held = Arc<Mutex<Option<Export>>>;
 
 #[derive(Debug, Clone)]
 struct Viewed {
@@ -39,6 +38,27 @@ struct Viewed {
     hashed: Option<Seen>,
     /// The view of the model, by its number, that was found to have the same layout. Neither layout changes.
     agreed: Cell<Option<u32>>,
+}
+
+/// What a slot of exports holds; nothing in it once it is released, by whichever thread.
+#[derive(Debug)]
+enum Held {
+    Export(Option<Export>),
+    Lock(Access, Option<LockedBuffer>),
+}
+
+impl Held {
+    /// The object that is exported or locked.
+    fn provider(&self) -> Option<&Provider> {
+        match self {
+            Held::Export(held) => held.as_ref().map(Export::provider),
+            Held::Lock(_, held) => held.as_ref().map(LockedBuffer::provider),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.provider().is_some()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -121,14 +141,15 @@ impl Native {
                 SlotKind::View => self.viewed(slot).export(),
                 SlotKind::Export => {
                     let held = self.exports[slot.at()].as_ref().expect("only filled slots are asked");
-                    match &*held.lock() {
-                        Some(held) => export(held.provider()),
-                        None => Err(Released),
-                    }
+                    held.lock().provider().map_or(Err(Released), export)
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
         }
+    }
+
+    fn hold_in(&mut self, dest: Slot, held: Held) {
+        self.exports.put(dest, Arc::new(Mutex::new(held)));
     }
 
     fn set_view(&mut self, dest: Slot, view: View) {
@@ -185,6 +206,25 @@ fn cursor(provider: &Provider) -> usize {
     }
 }
 
+/// What an exporter is, to be told.
+pub fn picture(exporter: &Provider) -> Picture {
+    let flavour = flavour(exporter);
+    if is_closed(exporter) {
+        return Picture::Closed(flavour);
+    }
+    let bytes = operate(exporter, |memory| memory.contents().to_vec());
+    Picture::Exporter { flavour, bytes, cursor: cursor(exporter) }
+}
+
+/// Whether an exporter can be resized, or closed if it can be, found out by doing so.
+pub fn is_free(exporter: &Provider) -> bool {
+    match exporter {
+        Provider::Bytes(bytes) => bytes.exports() == 0,
+        Provider::Mmap(map) => map.close(Closing::Refuse).is_ok(),
+        exporter => is_closed(exporter) || operate(exporter, |memory| memory.splice(0, 0, &[]).is_ok()),
+    }
+}
+
 /// The bytes at the offsets of `layout`, in C order.
 fn gather(layout: &Layout, read: impl Fn(isize, &mut [u8])) -> Buffer {
     let mut bytes = Buffer::from_elem(0, layout.nbytes());
@@ -212,7 +252,7 @@ fn unhashable(provider: &Provider) -> Option<ErrorClass> {
 }
 
 /// Whether an exporter is what the model shows.
-fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
+pub fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
     match (exporter, shown) {
         (Provider::ByteArray(array), Shown::Exporter { flavour: Flavour::ByteArray, bytes, .. }) => {
             array.operate(|operation| operation.equals(bytes))
@@ -268,7 +308,7 @@ impl Subject for Native {
             }
             !expected.is_released(place)
         };
-        let export = |place: usize, own: &Held| own.lock().is_some() == expected.is_held(place);
+        let export = |place: usize, own: &Arc<Mutex<Held>>| own.lock().is_held() == expected.is_held(place);
         self.exporters
             .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
             .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
@@ -289,15 +329,7 @@ impl Subject for Native {
 
     fn look(&self, slot: Slot) -> Picture {
         match slot.kind {
-            SlotKind::Exporter => match &self.exporters[slot.at()] {
-                None => Picture::Empty,
-                Some(exporter) if is_closed(exporter) => Picture::Closed(flavour(exporter)),
-                Some(exporter) => Picture::Exporter {
-                    flavour: flavour(exporter),
-                    bytes: operate(exporter, |memory| memory.contents().to_vec()),
-                    cursor: cursor(exporter),
-                },
-            },
+            SlotKind::Exporter => self.exporters[slot.at()].as_ref().map_or(Picture::Empty, picture),
             SlotKind::View => match &self.views[slot.at()] {
                 None => Picture::Empty,
                 Some(viewed) => match viewed.view.layout() {
@@ -307,7 +339,7 @@ impl Subject for Native {
             },
             SlotKind::Export => match &self.exports[slot.at()] {
                 None => Picture::Empty,
-                Some(held) => Picture::Export { held: held.lock().is_some() },
+                Some(held) => Picture::Export { held: held.lock().is_held() },
             },
             SlotKind::Iterator => match &self.iterators[slot.at()] {
                 None => Picture::Empty,
@@ -325,12 +357,7 @@ impl Subject for Native {
         self.exports.clear();
         self.views.clear();
         let exporters = std::mem::take(&mut self.exporters);
-        let stuck = |exporter: &Provider| match exporter {
-            Provider::Bytes(bytes) => bytes.exports() > 0,
-            Provider::Mmap(map) => map.close(Closing::Refuse).is_err(),
-            exporter => !is_closed(exporter) && operate(exporter, |memory| memory.splice(0, 0, &[]).is_err()),
-        };
-        let is_stuck = |slot: &Slot| exporters[slot.at()].as_ref().is_some_and(stuck);
+        let is_stuck = |slot: &Slot| exporters[slot.at()].as_ref().is_some_and(|exporter| !is_free(exporter));
         Slot::all(SlotKind::Exporter).find(is_stuck).map(Unrest::StillExported)
     }
 }

@@ -3,11 +3,13 @@
 use std::ffi::{CStr, c_int};
 
 use buflock::exporter::{self, Code, Exported, Operation, Provider, TypeCode};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyEOFError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyBytes, PyString};
 use pyo3::{IntoPyObjectExt, ffi};
 
+use super::items::{self, Source};
 use super::lend::{self, Items};
 use super::locked::{self, Locked};
 use super::sequence::{self, Sequence};
@@ -15,10 +17,10 @@ use super::sequence::{self, Sequence};
 /// Resizable items that any number of threads may use, with a GIL or without.
 #[pyclass(frozen, module = "buflock")]
 #[derive(Debug)]
-pub struct Array(exporter::Array);
+pub struct Array(pub(super) exporter::Array);
 
-/// The format of each type code; half floats, which Rust does not convert, are left out.
-const FORMATS: [(char, &CStr); 14] = [
+/// The format of each type code.
+const FORMATS: [(char, &CStr); 15] = [
     ('b', c"b"),
     ('B', c"B"),
     ('u', c"w"),
@@ -31,6 +33,7 @@ const FORMATS: [(char, &CStr); 14] = [
     ('L', c"L"),
     ('q', c"q"),
     ('Q', c"Q"),
+    ('e', c"e"),
     ('f', c"f"),
     ('d', c"d"),
 ];
@@ -41,22 +44,22 @@ macro_rules! natives {
         fn encode(code: Code, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
             match code {
                 $(Code::$code => Ok(value.extract::<$type>()?.to_ne_bytes().to_vec()),)*
-                Code::Wide => Ok(u32::from(value.extract::<char>()?).to_ne_bytes().to_vec()),
+                Code::Wide => encode_character(value),
+                // Rust does not convert half floats.
+                Code::Half => value.py().import("struct")?.call_method1("pack", ("=e", value))?.extract(),
                 other => unreachable!("no type code has the format {other}"),
             }
         }
 
-        fn decode(code: Code, py: Python<'_>, item: &[u8]) -> PyResult<Py<PyAny>> {
+        /// The value of an item.
+        pub(super) fn decode(code: Code, py: Python<'_>, item: &[u8]) -> PyResult<Py<PyAny>> {
             let whole = "an item has as many bytes as its type";
             match code {
                 $(Code::$code => <$type>::from_ne_bytes(item.try_into().expect(whole)).into_py_any(py),)*
-                Code::Wide => {
-                    let number = u32::from_ne_bytes(item.try_into().expect(whole));
-                    let character = char::from_u32(number);
-                    let character = character.ok_or_else(|| {
-                        PyValueError::new_err(format!("{number:#x} is no character"))
-                    })?;
-                    character.into_py_any(py)
+                Code::Wide => decode_character(py, item),
+                Code::Half => {
+                    let items = py.import("struct")?.call_method1("unpack", ("=e", PyBytes::new(py, item)))?;
+                    Ok(items.get_item(0)?.unbind())
                 }
                 other => unreachable!("no type code has the format {other}"),
             }
@@ -79,8 +82,28 @@ natives! {
     Double f64;
 }
 
+/// UTF-32 in the order of this machine, in which a character may be half of a surrogate pair, as in a `str`.
+const UTF_32: &CStr = if cfg!(target_endian = "little") { c"utf-32-le" } else { c"utf-32-be" };
+
+fn encode_character(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let text = value.cast::<PyString>()?;
+    if text.len()? != 1 {
+        return Err(PyTypeError::new_err("an item is a string of one character"));
+    }
+    let encoding = UTF_32.to_str().expect("the name is ASCII");
+    text.call_method1("encode", (encoding, "surrogatepass"))?.extract()
+}
+
+fn decode_character(py: Python<'_>, item: &[u8]) -> PyResult<Py<PyAny>> {
+    let text = PyString::from_encoded_object(&PyBytes::new(py, item), Some(UTF_32), Some(c"surrogatepass"));
+    let text = text.map_err(|_| PyValueError::new_err("an item is no character"))?;
+    Ok(text.into_any().unbind())
+}
+
 impl Sequence for Array {
     type Memory = exporter::Items;
+    const VALUE_FIRST: bool = false;
+    const STRICT: bool = true;
 
     fn itemsize(&self) -> usize {
         self.0.code().itemsize()
@@ -118,6 +141,34 @@ impl Sequence for Array {
 }
 
 impl Array {
+    /// What the items are compared as. Characters of one type are by their numbers, since any number may be there; those
+    /// of `u` have a sign.
+    fn compared(&self, alike: bool) -> Code {
+        match self.0.code().letter() {
+            'u' if alike => Code::Int,
+            'w' if alike => Code::UnsignedInt,
+            _ => self.0.code().code(),
+        }
+    }
+
+    /// The length decides whether they are equal if it can, else the first items that differ, else the length.
+    fn compare(&self, py: Python<'_>, other: &Self, comparison: CompareOp) -> PyResult<Py<PyAny>> {
+        let alike = self.0.code() == other.0.code();
+        let bytes = (sequence::contents(self), sequence::contents(other));
+        let items = (bytes.0.chunks_exact(self.itemsize()), bytes.1.chunks_exact(other.itemsize()));
+        let lengths = items.0.len().cmp(&items.1.len());
+        if lengths.is_eq() || !matches!(comparison, CompareOp::Eq | CompareOp::Ne) {
+            for (own, other_item) in items.0.zip(items.1) {
+                let own = decode(self.compared(alike), py, own)?.into_bound(py);
+                let other_item = decode(other.compared(alike), py, other_item)?;
+                if !own.eq(&other_item)? {
+                    return own.rich_compare(other_item, comparison).map(Bound::unbind);
+                }
+            }
+        }
+        comparison.matches(lengths).into_py_any(py)
+    }
+
     fn encode_each(&self, items: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         let mut bytes = Vec::new();
         for item in items.try_iter()? {
@@ -163,6 +214,10 @@ impl Array {
         sequence::length(self)
     }
 
+    fn __iter__(&self) -> items::Items {
+        Source::Array(self.0.clone()).into()
+    }
+
     fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let (bytes, slice) = sequence::get(self, key)?;
         if slice {
@@ -185,9 +240,26 @@ impl Array {
         sequence::append(self, &self.encode(item)?)
     }
 
-    /// Adds many items at the end.
+    /// Adds many items at the end; nothing, if one of them is none.
     fn extend(&self, items: &Bound<'_, PyAny>) -> PyResult<()> {
         sequence::append(self, &self.encode_each(items)?)
+    }
+
+    /// `+=`, of another array of the same type code.
+    fn __iadd__(&self, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        sequence::append(self, &self.encode_all(other)?)
+    }
+
+    /// `*=`
+    fn __imul__(&self, times: &Bound<'_, PyAny>) -> PyResult<()> {
+        sequence::repeat(self, times)
+    }
+
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, comparison: CompareOp) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        other
+            .cast::<Self>()
+            .map_or_else(|_| Ok(py.NotImplemented()), |other| self.compare(py, other.get(), comparison))
     }
 
     /// Inserts one item before `index`.
@@ -198,7 +270,7 @@ impl Array {
     /// Removes one item and returns it.
     #[pyo3(signature = (index = -1, /))]
     fn pop(&self, py: Python<'_>, index: isize) -> PyResult<Py<PyAny>> {
-        self.decode(py, &sequence::pop(self, index)?)
+        sequence::pop(self, py, index)
     }
 
     /// Removes the first item of the same bytes.
@@ -218,11 +290,37 @@ impl Array {
 
     /// Adds items at the end, whose memory is given.
     fn frombytes(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let bytes = sequence::bytes_of(data)?;
-        if !bytes.len().is_multiple_of(self.itemsize()) {
+        let held = sequence::hold(data)?;
+        if held.itemsize != 1 {
+            return Err(PyTypeError::new_err("a bytes-like object is required"));
+        }
+        if !held.bytes().len().is_multiple_of(self.itemsize()) {
             return Err(PyValueError::new_err("bytes length not a multiple of item size"));
         }
-        sequence::append(self, &bytes)
+        sequence::append(self, held.bytes())
+    }
+
+    /// Adds `count` items at the end that are read from a file. If there are fewer, it adds these and raises `EOFError`.
+    fn fromfile(&self, file: &Bound<'_, PyAny>, count: isize) -> PyResult<()> {
+        let count = usize::try_from(count).map_err(|_| PyValueError::new_err("negative count"))?;
+        let wanted = count.checked_mul(self.itemsize()).and_then(|wanted| isize::try_from(wanted).ok());
+        let wanted = wanted.ok_or_else(|| sequence::no_memory(usize::MAX))?;
+        let read = file.call_method1("read", (wanted,))?.cast_into::<PyBytes>()?;
+        self.frombytes(&read)?;
+        if read.as_bytes().len() as isize == wanted {
+            Ok(())
+        } else {
+            Err(PyEOFError::new_err("read() didn't return enough bytes"))
+        }
+    }
+
+    /// Writes the bytes to a file; of nothing nothing is written.
+    fn tofile<'py>(&self, file: &Bound<'py, PyAny>) -> PyResult<()> {
+        let bytes = self.tobytes(file.py());
+        if !bytes.as_bytes().is_empty() {
+            file.call_method1("write", (bytes,))?;
+        }
+        Ok(())
     }
 
     /// The bytes, copied.

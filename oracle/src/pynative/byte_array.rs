@@ -3,9 +3,10 @@
 use std::ffi::c_int;
 
 use buflock::exporter::{self, Exported, Operation, Provider};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt};
+use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyBytes, PyInt, PyTuple};
 use pyo3::{IntoPyObjectExt, ffi};
 
 use super::lend::{self, Items};
@@ -21,6 +22,8 @@ const ITEMS: Items = Items { format: c"B", itemsize: 1, readonly: false };
 
 impl Sequence for ByteArray {
     type Memory = Vec<u8>;
+    const VALUE_FIRST: bool = cfg!(Py_3_10);
+    const STRICT: bool = false;
 
     fn itemsize(&self) -> usize {
         1
@@ -41,9 +44,10 @@ impl Sequence for ByteArray {
     }
 
     fn encode(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-        let number: i64 = value.extract()?;
-        let byte = u8::try_from(number);
-        byte.map(|byte| vec![byte]).map_err(|_| PyValueError::new_err("byte must be in range(0, 256)"))
+        value.extract::<u8>().map(|byte| vec![byte]).map_err(|error| {
+            let too_large = error.is_instance_of::<PyOverflowError>(value.py());
+            if too_large { PyValueError::new_err("byte must be in range(0, 256)") } else { error }
+        })
     }
 
     fn decode(&self, py: Python<'_>, item: &[u8]) -> PyResult<Py<PyAny>> {
@@ -59,19 +63,22 @@ impl Sequence for ByteArray {
 impl ByteArray {
     /// Zeros if `source` is a number, else its bytes.
     #[new]
-    #[pyo3(signature = (source = None, /))]
-    fn new(source: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let bytes = match source {
+    #[pyo3(signature = (*source))]
+    fn new(source: &Bound<'_, PyTuple>) -> PyResult<Self> {
+        if source.len() > 1 {
+            return Err(PyTypeError::new_err("ByteArray is made of one object at most"));
+        }
+        let bytes = match source.iter().next() {
             None => Vec::new(),
             Some(number) if number.is_instance_of::<PyInt>() => {
                 let length: isize = number.extract()?;
                 let length = usize::try_from(length).map_err(|_| PyValueError::new_err("negative count"))?;
                 let mut bytes = Vec::new();
-                bytes.try_reserve_exact(length).map_err(|_| no_memory(length))?;
+                bytes.try_reserve_exact(length).map_err(|_| sequence::no_memory(length))?;
                 bytes.resize(length, 0);
                 bytes
             }
-            Some(source) => sequence::bytes_of(source)?,
+            Some(source) => sequence::bytes_of(&source)?,
         };
         Ok(Self(exporter::ByteArray::new(bytes)))
     }
@@ -98,9 +105,42 @@ impl ByteArray {
         sequence::append(self, &self.encode(item)?)
     }
 
-    /// Adds many bytes at the end.
-    fn extend(&self, items: &Bound<'_, PyAny>) -> PyResult<()> {
-        sequence::append(self, &self.encode_all(items)?)
+    /// Adds many bytes at the end. While it grows, it holds their buffer, if they have one and are not its own.
+    fn extend(slf: &Bound<'_, Self>, items: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, own) = (slf.py(), slf.get());
+        if items.is(slf) {
+            return sequence::append(own, &sequence::contents(own));
+        }
+        match sequence::hold(items) {
+            Ok(held) => sequence::append(own, held.bytes()),
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+                sequence::append(own, &sequence::bytes_of(items.try_iter()?.as_any())?)
+            }
+            Err(_) => Err(PyTypeError::new_err("the memory of this object cannot be used")),
+        }
+    }
+
+    /// `+=`, which takes buffers only, and of its own memory nothing: that is exported meanwhile.
+    fn __iadd__(&self, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        let held = sequence::hold(other).map_err(|error| PyTypeError::new_err(error.to_string()))?;
+        sequence::append(self, held.bytes())
+    }
+
+    /// `*=`
+    fn __imul__(&self, times: &Bound<'_, PyAny>) -> PyResult<()> {
+        sequence::repeat(self, times)
+    }
+
+    /// By its bytes with whatever has a buffer of one block.
+    fn __richcmp__(&self, other: &Bound<'_, PyAny>, comparison: CompareOp) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        match sequence::hold(other) {
+            Ok(held) => {
+                let order = sequence::contents(self).as_slice().cmp(held.bytes());
+                comparison.matches(order).into_py_any(py)
+            }
+            Err(_) => Ok(py.NotImplemented()),
+        }
     }
 
     /// Inserts one byte before `index`.
@@ -111,7 +151,7 @@ impl ByteArray {
     /// Removes one byte and returns it.
     #[pyo3(signature = (index = -1, /))]
     fn pop(&self, py: Python<'_>, index: isize) -> PyResult<Py<PyAny>> {
-        self.decode(py, &sequence::pop(self, index)?)
+        sequence::pop(self, py, index)
     }
 
     /// Removes the first byte of this value.
@@ -119,9 +159,9 @@ impl ByteArray {
         sequence::remove(self, &self.encode(value)?)
     }
 
-    /// Removes all bytes.
+    /// Removes all bytes. Where there are none, exports do not hinder it.
     fn clear(&self) -> PyResult<()> {
-        self.0.operate(|operation| operation.resize().map(Vec::clear)).map_err(sequence::exported)
+        self.resize(0)
     }
 
     /// Reverses the bytes in place.
@@ -129,12 +169,15 @@ impl ByteArray {
         sequence::reverse(self);
     }
 
-    /// Cuts the end off, or adds zeros.
+    /// Cuts the end off, or adds zeros. To have as many bytes as before is no resize.
     fn resize(&self, size: isize) -> PyResult<()> {
         let size = usize::try_from(size).map_err(|_| PyValueError::new_err("size must not be negative"))?;
         self.0.operate(|operation| {
+            if operation.len() == size {
+                return Ok(());
+            }
             let bytes = operation.resize().map_err(sequence::exported)?;
-            bytes.try_reserve(size.saturating_sub(bytes.len())).map_err(|_| no_memory(size))?;
+            bytes.try_reserve(size.saturating_sub(bytes.len())).map_err(|_| sequence::no_memory(size))?;
             bytes.resize(size, 0);
             Ok(())
         })
@@ -184,8 +227,4 @@ impl ByteArray {
             self.0.release_raw();
         }
     }
-}
-
-fn no_memory(length: usize) -> PyErr {
-    pyo3::exceptions::PyMemoryError::new_err(format!("there is no memory for {length} bytes"))
 }

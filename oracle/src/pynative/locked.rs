@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::sequence;
+
 /// The memory of an object, which cannot move until this is released. Use it in a `with`.
 #[pyclass(frozen, module = "buflock")]
 #[derive(Debug)]
@@ -61,7 +63,9 @@ impl Locked {
     }
 
     /// Copies `data` to `offset`.
-    fn write(&self, offset: usize, data: &[u8]) -> PyResult<()> {
+    fn write(&self, offset: usize, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let held = sequence::hold(data)?;
+        let data = held.bytes();
         self.with(|buffer| {
             if buffer.readonly() {
                 return Err(PyTypeError::new_err("the object was locked for reading"));

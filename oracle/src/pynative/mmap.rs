@@ -4,22 +4,38 @@
 use std::ffi::c_int;
 
 use buflock::exporter::{self, Closed, Closing, MapError, Mapping, Provider};
-use pyo3::exceptions::{PyIndexError, PyOSError, PyTypeError, PyValueError};
-use pyo3::ffi;
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
+use pyo3::{IntoPyObjectExt, ffi};
 
-use super::lend::{self, Items};
+use super::items::{Items, Source};
+use super::lend;
 use super::locked::{self, Locked};
-use super::sequence;
+use super::sequence::{self, Key};
 
 /// A map that any number of threads may use, with a GIL or without.
 #[pyclass(frozen, module = "buflock")]
 #[derive(Debug)]
-pub struct Mmap(exporter::Mmap);
+pub struct Mmap(pub(super) exporter::Mmap);
 
 fn closed(closed: Closed) -> PyErr {
     PyValueError::new_err(closed.to_string())
+}
+
+/// What the system says of a map of no bytes.
+const EINVAL: i32 = 22;
+/// What it says where a map cannot grow.
+const ENOMEM: i32 = 12;
+
+/// Whether this Python lets no shared map without a file grow, not even within its last page (gh-138204).
+fn never_grows(py: Python<'_>) -> bool {
+    let info = py.version_info();
+    match info.minor {
+        13 => info.patch >= 8,
+        14 => info.patch >= 1,
+        minor => minor > 14,
+    }
 }
 
 fn refused(error: MapError) -> PyErr {
@@ -29,9 +45,35 @@ fn refused(error: MapError) -> PyErr {
         MapError::Closed | MapError::BeyondFile | MapError::OutOfRange | MapError::CannotGrow => {
             PyValueError::new_err(text)
         }
-        MapError::Empty => PyValueError::new_err(text),
+        MapError::Empty => PyOSError::new_err((EINVAL, text)),
         MapError::NotResizable => PyTypeError::new_err(text),
         MapError::System(number) => PyOSError::new_err((number, text)),
+    }
+}
+
+impl Mmap {
+    /// All the bytes, copied.
+    fn contents(&self) -> PyResult<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.operate(|operation| operation.copy_to(&mut bytes)).map_err(closed)?;
+        Ok(bytes)
+    }
+
+    fn check_open(&self) -> PyResult<()> {
+        self.0.operate(|_| ()).map_err(closed)
+    }
+
+    /// Reads an argument of an open map. Before 3.14 a closed one does not look at it.
+    fn argument<'py, A, R>(
+        &self,
+        argument: &Bound<'py, A>,
+        read: impl FnOnce(&Bound<'py, A>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        if !cfg!(Py_3_14) {
+            self.check_open()?;
+        }
+        let read = read(argument)?;
+        self.check_open().map(|()| read)
     }
 }
 
@@ -61,42 +103,77 @@ impl Mmap {
         self.0.operate(|operation| operation.len()).map_err(closed)
     }
 
-    fn __getitem__(&self, index: isize) -> PyResult<u8> {
-        self.0
-            .operate(|operation| {
-                let place = if index < 0 { index + operation.len() as isize } else { index };
-                usize::try_from(place).ok().and_then(|place| operation.get(place))
-            })
-            .map_err(closed)?
-            .ok_or_else(|| PyIndexError::new_err("mmap index out of range"))
+    fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let bytes = self.contents()?;
+        match sequence::resolve(key, bytes.len())? {
+            Key::Item(place) => bytes[place].into_py_any(py),
+            Key::Slice(places) => {
+                let part: Vec<u8> = places.all().map(|place| bytes[place]).collect();
+                Ok(PyBytes::new(py, &part).into_any().unbind())
+            }
+        }
     }
 
-    /// Copies `length` bytes out, from `offset` on.
-    fn read<'py>(&self, py: Python<'py>, offset: usize, length: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self
-            .0
-            .operate(|operation| {
-                // Nobody makes room for what cannot be there.
-                let there = offset.checked_add(length).is_some_and(|end| end <= operation.len());
-                let mut bytes = vec![0; if there { length } else { 0 }];
-                (there && operation.read(offset, 1, &mut bytes).is_some()).then_some(bytes)
-            })
-            .map_err(closed)?;
-        bytes.map(|bytes| PyBytes::new(py, &bytes)).ok_or_else(|| refused(MapError::OutOfRange))
+    fn __iter__(&self) -> Items {
+        Source::Mmap(self.0.clone()).into()
     }
 
-    /// Copies `data` to `offset`.
-    fn write(&self, offset: usize, data: &[u8]) -> PyResult<()> {
-        if self.0.mapping() == Mapping::READ {
+    /// Reads on from where the map stands: so many bytes, or all that are left.
+    #[pyo3(signature = (*count))]
+    fn read<'py>(&self, py: Python<'py>, count: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyBytes>> {
+        let wanted = self.argument(count, |count| match count.iter().next() {
+            _ if count.len() > 1 => Err(PyTypeError::new_err("read takes one number at most")),
+            Some(number) if !number.is_none() => {
+                number.extract::<isize>().map(|wanted| usize::try_from(wanted).ok())
+            }
+            _ => Ok(None),
+        })?;
+        let (bytes, start) = (self.contents()?, self.0.cursor());
+        let rest = &bytes[start.min(bytes.len())..];
+        let part = &rest[..wanted.map_or(rest.len(), |wanted| wanted.min(rest.len()))];
+        self.0.set_cursor(start + part.len());
+        Ok(PyBytes::new(py, part))
+    }
+
+    /// Writes to where the map stands, and says how many bytes.
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let held = self.argument(data, sequence::hold)?;
+        if self.0.mapping().readonly {
             return Err(PyTypeError::new_err("mmap can't modify a readonly memory map."));
         }
-        let written = self.0.operate(|operation| operation.write(offset, 1, data)).map_err(closed)?;
-        written.ok_or_else(|| refused(MapError::OutOfRange))
+        let (start, bytes) = (self.0.cursor(), held.bytes());
+        let write = |operation: &mut exporter::Operation<'_, exporter::Map>| {
+            let rest = operation.len().checked_sub(start)?;
+            (bytes.len() <= rest).then(|| operation.write(start, 1, bytes).expect("there is room"))
+        };
+        self.0.operate(write).map_err(closed)?.ok_or_else(|| refused(MapError::OutOfRange))?;
+        self.0.set_cursor(start + bytes.len());
+        Ok(bytes.len())
+    }
+
+    /// Where the map stands.
+    fn tell(&self) -> PyResult<usize> {
+        self.0.operate(|_| self.0.cursor()).map_err(closed)
     }
 
     /// Changes the length of the map and of its file.
-    fn resize(&self, length: usize) -> PyResult<()> {
-        self.0.operate(|operation| operation.remap(length)).map_err(closed)?.map_err(refused)
+    fn resize(&self, length: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, length) = (length.py(), self.argument(length, |length| length.extract::<isize>())?);
+        let (mapping, never_grows) = (self.0.mapping(), never_grows(py));
+        let resize = |operation: &mut exporter::Operation<'_, exporter::Map>| {
+            operation.check_alone()?;
+            let length = usize::try_from(length).unwrap_or(0);
+            let grows = length > operation.len() && mapping.shared && !mapping.fixed;
+            if grows && never_grows && operation.file_length().is_none() {
+                return Err(MapError::CannotGrow);
+            }
+            operation.remap(length)
+        };
+        match self.0.operate(resize).map_err(closed)? {
+            Err(MapError::Empty) if length < 0 => Err(PyValueError::new_err("new size out of range")),
+            Err(MapError::CannotGrow) if !never_grows => Err(refused(MapError::System(ENOMEM))),
+            other => other.map_err(refused),
+        }
     }
 
     /// Writes everything back to the file.
@@ -134,8 +211,8 @@ impl Mmap {
         locked::lock(&Provider::Mmap(self.0.clone()), write)
     }
 
-    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().check_open().map(|()| slf)
     }
 
     fn __exit__(
@@ -149,7 +226,7 @@ impl Mmap {
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let own = slf.get().0.clone();
-        let items = Items { format: c"B", itemsize: 1, readonly: own.mapping() == Mapping::READ };
+        let items = lend::Items { format: c"B", itemsize: 1, readonly: own.mapping().readonly };
         // SAFETY: CPython passes a structure to be filled in.
         unsafe { lend::get_buffer(slf.into_any(), view, flags, items, || own.acquire_raw().map_err(closed)) }
     }

@@ -5,14 +5,18 @@
 //! nothing if the length is another one when it begins: then they are converted again.
 
 use buflock::exporter::{Block, Exported, Operation};
-use pyo3::exceptions::{PyBufferError, PyIndexError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyIndexError, PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PySlice};
+use pyo3::types::{PyBytes, PyInt, PyMemoryView, PySlice};
 
 /// Resizable items.
 pub trait Sequence {
     /// Where they are.
     type Memory: Block;
+    /// What is stored in an item is read before it is looked whether there is such an item.
+    const VALUE_FIRST: bool;
+    /// Exports forbid whatever gives a slice nothing, or another number of items, also if nothing would move by it.
+    const STRICT: bool;
     /// Bytes per item.
     fn itemsize(&self) -> usize;
     /// Runs one operation.
@@ -39,7 +43,7 @@ pub fn exported(_: Exported) -> PyErr {
 
 /// Items that a key names, in order.
 #[derive(Debug, Clone, Copy)]
-struct Places {
+pub struct Places {
     start: usize,
     step: isize,
     count: usize,
@@ -50,17 +54,25 @@ impl Places {
         self.start.wrapping_add_signed(self.step.wrapping_mul(i as isize))
     }
 
-    fn all(self) -> impl Iterator<Item = usize> {
+    /// Each of them.
+    pub fn all(self) -> impl Iterator<Item = usize> {
         (0..self.count).map(move |i| self.nth(i))
     }
 }
 
-enum Key {
+/// What a key names.
+pub enum Key {
+    /// One item.
     Item(usize),
+    /// Any number of them.
     Slice(Places),
 }
 
-fn resolve(key: &Bound<'_, PyAny>, length: usize) -> PyResult<Key> {
+/// What a key names among so many items.
+///
+/// # Errors
+/// If it is no key, or one of an item that is not there.
+pub fn resolve(key: &Bound<'_, PyAny>, length: usize) -> PyResult<Key> {
     if let Ok(slice) = key.cast::<PySlice>() {
         let indices = slice.indices(length as isize)?;
         let count = indices.slicelength;
@@ -141,41 +153,74 @@ pub fn get<S: Sequence>(own: &S, key: &Bound<'_, PyAny>) -> PyResult<(Vec<u8>, b
 /// `object[key] = value`
 pub fn set<S: Sequence>(own: &S, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let size = own.itemsize();
-    let bytes = if key.is_instance_of::<PySlice>() { own.encode_all(value)? } else { own.encode(value)? };
-    with_key(own, key, |operation, key| match *key {
-        Key::Item(place) => {
-            operation.write(place * size, 1, &bytes).expect("the place was found to exist");
-            Ok(())
-        }
-        Key::Slice(places) if bytes.len() == places.count * size => {
-            for (place, item) in places.all().zip(bytes.chunks_exact(size)) {
-                operation.write(place * size, 1, item).expect("the place was found to exist");
-            }
-            Ok(())
-        }
-        Key::Slice(Places { start, step: 1, count }) => {
-            S::splice(operation, start * size, count * size, &bytes).map_err(exported)
-        }
-        // As `bytearray` and `array.array` have it, and `list` has not.
-        Key::Slice(places) if bytes.is_empty() => take_away::<S>(operation, places, size),
-        Key::Slice(places) => Err(PyValueError::new_err(format!(
-            "attempt to assign {} items to an extended slice of {}",
-            bytes.len() / size,
-            places.count
-        ))),
+    if key.is_instance_of::<PySlice>() {
+        resolve(key, length(own))?;
+        let bytes = own.encode_all(value)?;
+        return with_slice(own, key, |operation, places| assign::<S>(operation, places, size, &bytes));
+    }
+    let at = index(key)?;
+    if !S::VALUE_FIRST {
+        place(at, length(own))?;
+    }
+    let item = own.encode(value)?;
+    own.operate(|operation| {
+        let place = place(at, operation.len() / size)?;
+        operation.write(place * size, 1, &item).expect("the place was found to exist");
+        Ok(())
     })
 }
 
 /// `del object[key]`
 pub fn delete<S: Sequence>(own: &S, key: &Bound<'_, PyAny>) -> PyResult<()> {
     let size = own.itemsize();
-    with_key(own, key, |operation, key| {
-        let places = match *key {
-            Key::Item(place) => Places { start: place, step: 1, count: 1 },
-            Key::Slice(places) => places,
-        };
-        take_away::<S>(operation, places, size)
+    if key.is_instance_of::<PySlice>() {
+        return with_slice(own, key, |operation, places| assign::<S>(operation, places, size, &[]));
+    }
+    with_key(own, key, |operation, key| match *key {
+        Key::Item(place) => S::splice(operation, place * size, size, &[]).map_err(exported),
+        Key::Slice(_) => unreachable!("the key is no slice"),
     })
+}
+
+fn with_slice<S: Sequence>(
+    own: &S,
+    key: &Bound<'_, PyAny>,
+    mut f: impl FnMut(&mut Operation<'_, S::Memory>, Places) -> PyResult<()>,
+) -> PyResult<()> {
+    with_key(own, key, |operation, key| match *key {
+        Key::Slice(places) => f(operation, places),
+        Key::Item(_) => unreachable!("the key is a slice"),
+    })
+}
+
+/// Gives a slice these items; nothing takes it away.
+fn assign<S: Sequence>(
+    operation: &mut Operation<'_, S::Memory>,
+    places: Places,
+    size: usize,
+    bytes: &[u8],
+) -> PyResult<()> {
+    let Places { start, step, count } = places;
+    let replaces = bytes.len() == count * size;
+    if replaces && (count > 0 || (step == 1 && !S::STRICT)) {
+        for (place, item) in places.all().zip(bytes.chunks_exact(size)) {
+            operation.write(place * size, 1, item).expect("the place was found to exist");
+        }
+        return Ok(());
+    }
+    if step == 1 {
+        return S::splice(operation, start * size, count * size, bytes).map_err(exported);
+    }
+    // As `bytearray` and `array.array` have it, and `list` has not: an extended slice can be given nothing.
+    if S::STRICT || bytes.is_empty() {
+        S::splice(operation, 0, 0, &[]).map_err(exported)?;
+    }
+    if !bytes.is_empty() {
+        let items = bytes.len() / size;
+        let text = format!("attempt to assign {items} items to an extended slice of {count}");
+        return Err(PyValueError::new_err(text));
+    }
+    take_away::<S>(operation, places, size)
 }
 
 /// Takes items away, `size` bytes each.
@@ -184,12 +229,6 @@ fn take_away<S: Sequence>(
     places: Places,
     size: usize,
 ) -> PyResult<()> {
-    if places.count == 0 {
-        return Ok(());
-    }
-    if places.step == 1 {
-        return S::splice(operation, places.start * size, places.count * size, &[]).map_err(exported);
-    }
     let mut gone = vec![false; operation.len() / size];
     places.all().for_each(|place| gone[place] = true);
     let mut left = Vec::new();
@@ -206,6 +245,31 @@ pub fn append<S: Sequence>(own: &S, bytes: &[u8]) -> PyResult<()> {
     own.operate(|operation| S::splice(operation, operation.len(), 0, bytes)).map_err(exported)
 }
 
+/// `object *= times`
+pub fn repeat<S: Sequence>(own: &S, times: &Bound<'_, PyAny>) -> PyResult<()> {
+    let times = times.extract::<isize>()?.max(0) as usize;
+    own.operate(|operation| {
+        let before = operation.len();
+        let after = before.checked_mul(times).filter(|&after| isize::try_from(after).is_ok());
+        let after = after.ok_or_else(|| no_memory(usize::MAX))?;
+        if after == before {
+            return Ok(());
+        }
+        S::splice(operation, 0, 0, &[]).map_err(exported)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(after).map_err(|_| no_memory(after))?;
+        while bytes.len() < after {
+            operation.copy_to(&mut bytes);
+        }
+        S::splice(operation, 0, before, &bytes).map_err(exported)
+    })
+}
+
+/// The error where there is no memory for so many bytes.
+pub fn no_memory(length: usize) -> PyErr {
+    PyMemoryError::new_err(format!("there is no memory for {length} bytes"))
+}
+
 /// `object.insert(index, value)`
 pub fn insert<S: Sequence>(own: &S, at: isize, item: &[u8]) -> PyResult<()> {
     own.operate(|operation| {
@@ -216,20 +280,32 @@ pub fn insert<S: Sequence>(own: &S, at: isize, item: &[u8]) -> PyResult<()> {
     .map_err(exported)
 }
 
-/// `object.pop(index)`: the bytes of the item.
-pub fn pop<S: Sequence>(own: &S, at: isize) -> PyResult<Vec<u8>> {
+/// `object.pop(index)`: what cannot be returned stays.
+pub fn pop<S: Sequence>(own: &S, py: Python<'_>, at: isize) -> PyResult<Py<PyAny>> {
     let size = own.itemsize();
-    own.operate(|operation| {
-        let length = operation.len() / size;
-        if length == 0 {
-            return Err(PyIndexError::new_err("pop from an empty object"));
-        }
-        let at = place(at, length)?;
+    loop {
         let mut item = Vec::new();
-        read(operation, size, at, &mut item);
-        S::splice(operation, at * size, size, &[]).map_err(exported)?;
-        Ok(item)
-    })
+        let length = own.operate(|operation| {
+            let length = operation.len() / size;
+            if length == 0 {
+                return Err(PyIndexError::new_err("pop from an empty object"));
+            }
+            read(operation, size, place(at, length)?, &mut item);
+            Ok(length)
+        })?;
+        let value = own.decode(py, &item)?;
+        let place = place(at, length)?;
+        let done = own.operate(|operation| {
+            let mut found = Vec::new();
+            if operation.len() == length * size {
+                read(operation, size, place, &mut found);
+            }
+            (found == item).then(|| S::splice(operation, place * size, size, &[]))
+        });
+        if let Some(done) = done {
+            return done.map(|()| value).map_err(exported);
+        }
+    }
 }
 
 /// `object.remove(value)`, of what is encoded.
@@ -273,4 +349,32 @@ pub fn bytes_of(source: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     }
     let bytes = source.py().get_type::<PyBytes>().call1((source,))?;
     Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+}
+
+/// The buffer of an object, of which an export is held until this is dropped, as a function in C holds one.
+pub struct Held<'py> {
+    bytes: Bound<'py, PyBytes>,
+    /// Bytes per item, as the object says.
+    pub itemsize: usize,
+    _view: Bound<'py, PyMemoryView>,
+}
+
+/// Acquires it, as one block.
+///
+/// # Errors
+/// If there is none, or it is not one block.
+pub fn hold<'py>(source: &Bound<'py, PyAny>) -> PyResult<Held<'py>> {
+    let view = PyMemoryView::from(source)?;
+    if !view.getattr("c_contiguous")?.is_truthy()? {
+        return Err(PyBufferError::new_err("the memory is not one block"));
+    }
+    let bytes = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+    Ok(Held { bytes, itemsize: view.getattr("itemsize")?.extract()?, _view: view })
+}
+
+impl Held<'_> {
+    /// What it held when it was acquired.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_bytes()
+    }
 }

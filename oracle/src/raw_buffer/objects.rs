@@ -5,10 +5,13 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::sync::OnceLock;
 
+use buflock::exporter::Provider;
+use buflock::subject::{Picture, native};
 use pyo3::types::PyAnyMethods;
-use pyo3::{PyResult, Python, ffi};
+use pyo3::{Borrowed, PyResult, Python, ffi};
 
 use super::{Object, Type};
+use crate::pynative;
 
 /// `Modules/arraymodule.c`
 #[repr(C)]
@@ -170,16 +173,53 @@ impl Modules {
 
 /// Where the memory of an object of one of these types is.
 #[inline]
-pub(super) fn block(_: Python<'_>, object: *mut ffi::PyObject) -> Option<Block> {
-    MODULES.get()?.look(object)
+pub(super) fn block(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Block> {
+    MODULES.get()?.look(object).or_else(|| {
+        // SAFETY: the caller holds the object, and the thread is attached.
+        let object = unsafe { Borrowed::from_ptr(py, object) };
+        pynative::provider(&object).map(|exporter| block_of(&exporter))
+    })
 }
 
-/// Which of these types an object has.
-pub(super) fn type_of(_: Python<'_>, object: &Object) -> Option<Type> {
+/// The exporter in an object of one of the classes of `pynative`.
+pub(super) fn ours(py: Python<'_>, object: &Object) -> Option<Provider> {
+    pynative::provider(object.bind(py))
+}
+
+/// What such an exporter holds; nothing if it is closed.
+pub(super) fn contents(exporter: &Provider) -> Vec<u8> {
+    match native::picture(exporter) {
+        Picture::Exporter { bytes, .. } => bytes,
+        _ => Vec::new(),
+    }
+}
+
+fn block_of(exporter: &Provider) -> Block {
+    let ((start, length), cursor, code) = match exporter {
+        Provider::ByteArray(array) => (array.operate(|own| (own.address(), own.len())), 0, None),
+        Provider::Array(array) => {
+            (array.operate(|own| (own.address(), own.len())), 0, Some(array.code().letter()))
+        }
+        Provider::Mmap(map) => {
+            (map.operate(|own| (own.address(), own.len())).unwrap_or_default(), map.cursor(), None)
+        }
+        other => unreachable!("{} is of no class of pynative", other.name()),
+    };
+    Block { start: start as *const c_char, length, cursor, code }
+}
+
+/// Which of these types an object has; a class of `pynative` stands for the type that it is in place of.
+pub(super) fn type_of(py: Python<'_>, object: &Object) -> Option<Type> {
     let modules = MODULES.get()?;
     // SAFETY: it is a live object; of the type only the address is taken.
     let kind = unsafe { ffi::Py_TYPE(object.as_ptr()) } as usize;
     [(modules.array, Type::Array), (modules.map, Type::Mmap), (modules.stream, Type::BytesIO)]
         .into_iter()
         .find_map(|(address, found)| (address == kind).then_some(found))
+        .or_else(|| match ours(py, object)? {
+            Provider::ByteArray(_) => Some(Type::ByteArray),
+            Provider::Array(_) => Some(Type::Array),
+            Provider::Mmap(_) => Some(Type::Mmap),
+            _ => None,
+        })
 }

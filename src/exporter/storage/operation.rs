@@ -45,6 +45,12 @@ impl<'a, M: Block> Operation<'a, M> {
         self.locked.exports()
     }
 
+    /// The address of the first byte; what an export of this moment would have.
+    #[inline]
+    pub fn address(&self) -> usize {
+        self.base().addr().get()
+    }
+
     /// The byte at `i`, if there is one.
     #[inline]
     pub fn get(&self, i: usize) -> Option<u8> {

@@ -76,6 +76,7 @@ pub(super) fn likely_argument(
         Role::Pattern => Arg::bytes(choices.pick(PATTERNS).as_bytes()),
         Role::StructFormat => Arg::Str((*choices.pick(STRUCT_FORMATS)).into()),
         Role::ByteOrder => Arg::Str((*choices.pick(&["little", "big", "little", "big", "middle"])).into()),
+        Role::LockAccess => Arg::Str((*choices.pick(&["write", "read", "write", "read", "execute"])).into()),
         Role::Other => match choices.below(8) {
             0..=5 => buffer(choices, sketch),
             _ => byte(choices),

@@ -470,6 +470,9 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
                 Err(super::Stop::Raise(class)) => return Err(class),
                 Err(super::Stop::Skip(_)) => unreachable!("a length is never left out"),
             },
+            SlotKind::Export if heap.lock_access(*slot).is_some() => {
+                !heap.locked(*slot).map_err(|_| ErrorClass::ValueError)?.is_empty()
+            }
             SlotKind::Export | SlotKind::Iterator => true,
         },
     })

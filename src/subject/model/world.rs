@@ -5,7 +5,7 @@ use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
 };
 use super::{Id, Iteration, Kind, Model, exporter};
-use crate::exporter::{Exported, Format, Layout, Mapping, Released};
+use crate::exporter::{Access, Exported, Format, Layout, Mapping, Released};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
 
@@ -253,12 +253,7 @@ impl Heap for Model {
 
     fn write(&mut self, view: Slot, offset: isize, new: &[u8]) -> Result<(), Released> {
         self.layout(view)?;
-        let memory = self.memory_of(self.view_id(view));
-        self.touched.0.exporters = u32::MAX;
-        match self.kind_mut(memory) {
-            Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
-            other => unreachable!("{other:?} has no memory"),
-        }
+        self.write_memory(self.view_id(view), offset as usize, new);
         Ok(())
     }
 
@@ -302,16 +297,30 @@ impl Heap for Model {
     }
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
-        let provider = self.provider(source)?;
-        self.acquire(provider)?;
-        self.release_export(dest);
-        self.exports.put(dest, Some(provider));
-        Ok(())
+        self.hold_in(dest, source, None)
+    }
+
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released> {
+        self.hold_in(dest, source, Some(access))
+    }
+
+    fn lock_access(&self, export: Slot) -> Option<Access> {
+        self.exports[export.at()].and_then(|held| held.lock)
+    }
+
+    fn locked(&self, lock: Slot) -> Result<Buffer, Released> {
+        let of = self.exports[lock.at()].and_then(|held| held.of).ok_or(Released)?;
+        Ok(Buffer::from_slice(self.bytes_of(of)))
+    }
+
+    fn write_locked(&mut self, lock: Slot, offset: usize, bytes: &[u8]) {
+        let of = self.exports[lock.at()].and_then(|held| held.of).expect("only held locks are written to");
+        self.write_memory(of, offset, bytes);
     }
 
     fn release_export(&mut self, export: Slot) {
         if let Some(held) = self.exports.get_mut(export)
-            && let Some(provider) = held.take()
+            && let Some(provider) = held.of.take()
         {
             self.relinquish(provider);
         }
@@ -405,14 +414,8 @@ impl Heap for Model {
     }
 
     fn write_held(&mut self, hold: &Hold, offset: isize, new: &[u8]) {
-        if new.is_empty() {
-            return;
-        }
-        self.touched.0.exporters = u32::MAX;
-        let memory = self.memory_of(hold.of);
-        match self.kind_mut(memory) {
-            Kind::Exporter { bytes, .. } => bytes[offset as usize..][..new.len()].copy_from_slice(new),
-            other => unreachable!("{other:?} has no memory"),
+        if !new.is_empty() {
+            self.write_memory(hold.of, offset as usize, new);
         }
     }
 

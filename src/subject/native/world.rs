@@ -10,10 +10,12 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Iteration, Native, Place, Target, cursor, flavour, gather, is_closed, operate, unhashable};
+use super::{
+    Held, Iteration, Native, Place, Target, cursor, flavour, gather, is_closed, operate, unhashable,
+};
 use crate::exporter::{
-    Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, MapError, Mapping, Mmap, Provider,
-    Released, Stream, View,
+    Access, Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, LockError, MapError, Mapping,
+    Mmap, Provider, Released, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
@@ -205,13 +207,54 @@ impl Heap for Native {
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
         let export = self.acquire(source)?;
-        self.exports.put(dest, Arc::new(Mutex::new(Some(export))));
+        self.hold_in(dest, Held::Export(Some(export)));
         Ok(())
     }
 
     fn release_export(&mut self, export: Slot) {
         if let Some(held) = &self.exports[export.at()] {
-            drop(held.lock().take());
+            match &mut *held.lock() {
+                Held::Export(held) => *held = None,
+                Held::Lock(_, held) => *held = None,
+            }
+        }
+    }
+
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released> {
+        let lock = match source {
+            Source::Bytes(bytes) => Provider::from(Bytes::new(bytes)).lock(access),
+            Source::Slot(slot) => self.exporter(slot).lock(access),
+        };
+        match lock {
+            Ok(buffer) => {
+                self.hold_in(dest, Held::Lock(access, Some(buffer)));
+                Ok(())
+            }
+            Err(LockError::Closed) => Err(Released),
+            Err(error) => unreachable!("it was found that {source:?} can be locked, but {error}"),
+        }
+    }
+
+    fn lock_access(&self, export: Slot) -> Option<Access> {
+        match *self.exports[export.at()].as_ref()?.lock() {
+            Held::Lock(access, _) => Some(access),
+            Held::Export(_) => None,
+        }
+    }
+
+    fn locked(&self, lock: Slot) -> Result<Buffer, Released> {
+        let held = self.exports[lock.at()].as_ref().expect("only filled slots are asked").lock();
+        let Held::Lock(_, Some(buffer)) = &*held else { return Err(Released) };
+        let mut bytes = Buffer::from_elem(0, buffer.len());
+        buffer.read(0, &mut bytes);
+        Ok(bytes)
+    }
+
+    fn write_locked(&mut self, lock: Slot, offset: usize, bytes: &[u8]) {
+        let held = self.exports[lock.at()].as_ref().expect("only filled slots are asked").lock();
+        match &*held {
+            Held::Lock(_, Some(buffer)) => buffer.write(offset, bytes),
+            other => unreachable!("{other:?} is no lock that is held"),
         }
     }
 

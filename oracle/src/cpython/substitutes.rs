@@ -1,0 +1,236 @@
+//! The subject `pynative`: the classes of [`crate::pynative`] stand where CPython's own `bytearray`, `array.array` and
+//! `mmap.mmap` would. Everything else is CPython's own, and uses their memory.
+//!
+//! An operation of such an object is asked of its class if that has it, and CPython's as well. The classes have what makes an exporter:
+//! what lends the memory out, and what would move it. What they lack, and what they mean to do [`OTHERWISE`], is done by
+//! its meaning on the memory of the object, as the native subject does it. There is no list of what is asked of whom:
+//! a method that a class gains is asked from then on.
+
+use buflock::exporter::{ByteOrder, Bytes, Code, Dims, Format, Layout, Provider, Stream, View};
+use buflock::history::{Outcome, Value};
+use buflock::program::{Class, Op, Slot, SlotKind, Step, Syntax};
+use buflock::subject::{Native, Subject, Version};
+use pyo3::types::{PyAnyMethods, PyType};
+use pyo3::{Bound, PyTypeInfo, Python};
+
+use super::CPython;
+use crate::pynative::{self, Array, ByteArray, Mmap};
+use crate::raw_buffer::{self as raw, Object, Type, ViewFields};
+
+/// What a class has and does otherwise than CPython's, and why.
+pub const OTHERWISE: &[(Class, Op, &str)] = &[
+    (
+        Class::Array,
+        Op::NewArray,
+        "all type codes are those of every Python, and only bytes are taken for memory",
+    ),
+    (Class::Array, Op::Extend, "what is no item is found before anything is added"),
+    (Class::Array, Op::Remove, "the first item of the same bytes goes, not of an equal value"),
+    (Class::Mmap, Op::NewMmap, "how a map is used is one word, not flags and a protection"),
+    (Class::Mmap, Op::MapFile, "as NewMmap: this makes a map by calling the class"),
+    (Class::Mmap, Op::Flush, "all of a map is written back, never a part"),
+];
+
+/// The classes, and what they are asked.
+#[derive(Debug)]
+pub(super) struct Substitutes {
+    version: Version,
+    /// By operation: those that are asked.
+    asked: Vec<Vec<Class>>,
+}
+
+/// What a class must have for an operation to be asked of it. `None`: every object can be asked.
+fn attribute(syntax: Syntax) -> Option<&'static str> {
+    Some(match syntax {
+        Syntax::Call(_) => "__new__",
+        Syntax::Method(name) | Syntax::Attribute(name) => name,
+        Syntax::Item => "__getitem__",
+        Syntax::SetItem => "__setitem__",
+        Syntax::DelItem => "__delitem__",
+        Syntax::InPlace("+=") => "__iadd__",
+        Syntax::InPlace(_) => "__imul__",
+        Syntax::Binary("+") => "__add__",
+        Syntax::Binary("*") => "__mul__",
+        Syntax::Binary("==") => "__eq__",
+        Syntax::Binary(_) => "__lt__",
+        Syntax::In => "__contains__",
+        Syntax::Function(_) | Syntax::With | Syntax::Drop => return None,
+    })
+}
+
+/// The class of what an operation makes out of nothing, if it is one that has a substitute.
+fn made_by(op: Op) -> Option<Class> {
+    match op {
+        Op::NewByteArray => Some(Class::ByteArray),
+        Op::NewArray => Some(Class::Array),
+        Op::NewMmap | Op::MapFile => Some(Class::Mmap),
+        _ => None,
+    }
+}
+
+fn class_of(exporter: &Provider) -> Class {
+    match exporter {
+        Provider::ByteArray(_) => Class::ByteArray,
+        Provider::Array(_) => Class::Array,
+        _ => Class::Mmap,
+    }
+}
+
+fn type_of(py: Python<'_>, class: Class) -> Bound<'_, PyType> {
+    match class {
+        Class::ByteArray => ByteArray::type_object(py),
+        Class::Array => Array::type_object(py),
+        _ => Mmap::type_object(py),
+    }
+}
+
+impl Substitutes {
+    pub(super) fn new(py: Python<'_>) -> Substitutes {
+        let info = py.version_info();
+        let classes = [Class::ByteArray, Class::Array, Class::Mmap];
+        let has = |class: Class, op: Op| {
+            if OTHERWISE.iter().any(|&(other, what, _)| (other, what) == (class, op)) {
+                return false;
+            }
+            let in_place_of = super::callable(py, class.name()).expect("CPython has its own classes");
+            attribute(op.row().syntax).is_none_or(|name| {
+                let names = type_of(py, class).getattr("__dict__");
+                names
+                    .and_then(|names| Ok(names.contains(name)? && in_place_of.hasattr(name)?))
+                    .expect("a class has names")
+            })
+        };
+        Substitutes {
+            version: Version { major: info.major, minor: info.minor, micro: info.patch },
+            asked: Op::all()
+                .map(|op| classes.into_iter().filter(|&class| has(class, op)).collect())
+                .collect(),
+        }
+    }
+
+    /// What makes an object in place of the class or function that an operation calls, if it is asked.
+    pub(super) fn constructor(&self, py: Python<'_>, op: Op) -> Option<Object> {
+        let class = made_by(op).filter(|&class| self.asks(class, op))?;
+        Some(type_of(py, class).into_any().unbind())
+    }
+
+    fn asks(&self, class: Class, op: Op) -> bool {
+        self.asked[op as usize].contains(&class)
+    }
+}
+
+impl CPython {
+    /// Runs a step that is done by its meaning, if it is one.
+    pub(super) fn by_meaning(&mut self, py: Python<'_>, step: &Step) -> Option<Outcome> {
+        let substitutes = self.substitutes.as_ref()?;
+        let class = match step.receiver {
+            None => made_by(step.op)?,
+            Some(slot) if slot.kind == SlotKind::Exporter => {
+                class_of(&pynative::provider(self.filled(slot).bind(py))?)
+            }
+            Some(_) => return None,
+        };
+        if substitutes.asks(class, step.op) {
+            return None;
+        }
+        let mut world = Native::new(substitutes.version);
+        let mut streams = Vec::new();
+        step.find_needed(|slot| {
+            if let Some(stream) = self.lend(py, slot, &mut world) {
+                streams.push((slot, stream));
+            }
+            false
+        });
+        let outcome = world.step(step);
+        for (slot, stream) in streams.into_iter().filter(|(_, stream)| !stream.is_closed()) {
+            let moved = self.filled(slot).bind(py).call_method1("seek", (stream.cursor(),));
+            moved.expect("failed to move a stream");
+        }
+        if outcome == Outcome::Value(Value::Stored)
+            && let Some(dest) = step.dest
+            && let Some(made) = world.take_exporter(dest)
+        {
+            let object = pynative::object(py, made).expect("failed to make an object");
+            drop(self.put(dest, object));
+        }
+        self.error = None;
+        Some(outcome)
+    }
+
+    /// Fills a slot of `world` with what it holds here: our exporters themselves, and what looks the same of CPython's.
+    /// Of these no operation of ours changes more than where a stream stands, which is given back.
+    fn lend(&self, py: Python<'_>, slot: Slot, world: &mut Native) -> Option<Stream> {
+        let object = self.filled(slot);
+        match slot.kind {
+            SlotKind::Exporter if raw::type_of(py, object) == Type::BytesIO => {
+                let stream = if raw::is_closed(py, object) {
+                    let stream = Stream::new(Vec::new());
+                    stream.close().expect("nobody has an export of it");
+                    stream
+                } else {
+                    Stream::new(raw::with_contents(py, object, <[u8]>::to_vec))
+                };
+                stream.set_cursor(raw::cursor(py, object));
+                world.lend_exporter(slot, stream.clone().into());
+                return Some(stream);
+            }
+            SlotKind::Exporter => world.lend_exporter(slot, exporter(py, object)),
+            SlotKind::View => world.lend_view(slot, view(py, object)),
+            SlotKind::Export => {
+                if !object.bind(py).hasattr("raw").unwrap_or(false) {
+                    let length = raw::length(py, object).ok();
+                    if length.is_none() {
+                        drop(raw::fetch_error(py, &[]));
+                    }
+                    world.lend_lock(slot, length.map(|length| length as usize));
+                    return None;
+                }
+                let shown = raw::memoryview(py, object);
+                if shown.is_err() {
+                    drop(raw::fetch_error(py, &[]));
+                }
+                let view = shown.ok().and_then(|shown| view(py, &shown));
+                world.lend_export(slot, view.map(|view| view.export().expect("it has not been released")));
+            }
+            SlotKind::Iterator => {}
+        }
+        None
+    }
+}
+
+/// The exporter in an object, or one of the same contents.
+fn exporter(py: Python<'_>, object: &Object) -> Provider {
+    let own = pynative::provider(object.bind(py));
+    own.unwrap_or_else(|| raw::with_contents(py, object, Bytes::new).into())
+}
+
+/// A view of the same memory, laid out in the same way; `None` if it was released.
+fn view(py: Python<'_>, object: &Object) -> Option<View> {
+    let layout = raw::with_view(py, object, |fields| fields.map(|fields| layout(&fields)))?;
+    let export = exporter(py, &raw::owner(py, object)).export().expect("what is viewed is not closed");
+    Some(View::new(export).derive(layout).expect("it has not been released"))
+}
+
+fn layout(fields: &ViewFields<'_>) -> Layout {
+    let dims = |dims: &[isize]| Dims::new(dims).expect("a memoryview has no more dimensions");
+    Layout {
+        offset: fields.offset,
+        format: format(&fields.format.text().to_string_lossy()).expect("programs make no other formats"),
+        shape: dims(fields.shape),
+        strides: dims(fields.strides),
+        readonly: fields.readonly,
+    }
+}
+
+/// The format that is written so.
+fn format(text: &str) -> Option<Format> {
+    let mut letters = text.chars();
+    let first = letters.next()?;
+    let (at, order) = match first {
+        '@' => (true, None),
+        '<' => (false, Some(ByteOrder::Little)),
+        '>' => (false, Some(ByteOrder::Big)),
+        _ => return Some(Format::new(Code::from_char(first)?)),
+    };
+    Some(Format { at, order, code: Code::from_char(letters.next()?)? })
+}

@@ -5,7 +5,7 @@
 
 use buflock::exporter::{Layout, Mapping, TypeCode, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Value};
-use buflock::program::op::{HELPERS, HELPERS_MODULE, home};
+use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture};
@@ -254,8 +254,9 @@ impl CPython {
         if !fits {
             return self.observe(py, step, &result);
         }
+        let told = if step.op == Op::Request { self.fields(py, &result) } else { Value::Stored };
         drop(self.put(dest, result));
-        Value::Stored
+        told
     }
 
     fn observe(&self, py: Python<'_>, step: &Step, object: &Object) -> Value {
@@ -266,8 +267,30 @@ impl CPython {
             (Op::BufferInfo, Value::Tuple(info), Some(slot)) => {
                 Value::Tuple(from_start(py, self.slot(slot).as_ref(), info))
             }
+            (Op::Fields, Value::Tuple(_), _) => self.fields_of(py, object),
             (_, value, _) => value,
         }
+    }
+
+    /// What a `Py_buffer` was filled in with.
+    fn fields(&self, py: Python<'_>, held: &Object) -> Value {
+        let name = self.names[Op::Fields as usize].as_ref().expect("a method has a name");
+        match raw::call_method(py, name, std::slice::from_ref(held)) {
+            Ok(fields) => self.fields_of(py, &fields),
+            Err(Raised) => {
+                drop(raw::fetch_error(py, &[]));
+                Value::Foreign("Py_buffer that cannot be read".into())
+            }
+        }
+    }
+
+    /// The same, of the tuple: its second field is an object of the program.
+    fn fields_of(&self, py: Python<'_>, fields: &Object) -> Value {
+        let field = |(place, field): (usize, &Object)| match place {
+            1 => self.owner(py, field),
+            _ => value(py, &self.to_bytes, field),
+        };
+        Value::Tuple(raw::items(py, fields).iter().enumerate().map(field).collect())
     }
 
     /// Which of the program's objects this is. A `bytes` is as good as any of the same contents.
@@ -317,6 +340,7 @@ pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>>
             let text = std::ffi::CString::new(HELPERS).expect("no line contains a zero");
             PyModule::from_code(py, &text, c"helpers.py", c"helpers")?
         }
+        RAW_BUFFER_MODULE => raw::held::module(py)?,
         _ => py.import(module)?,
     };
     path.split('.').try_fold(module.into_any(), |object, name| object.getattr(name))

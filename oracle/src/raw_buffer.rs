@@ -5,6 +5,7 @@
 //! function takes the token `Python<'_>`, which proves that the thread is attached, and owned
 //! references (`Py<PyAny>`), which prove that the objects live: that is what makes them safe.
 
+pub mod held;
 pub mod lend;
 mod objects;
 

@@ -9,7 +9,9 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
-use super::{Array, ByteArray, Bytes, Layout, Mmap, NotExported, Stream, Text, View};
+use super::{
+    Answer, Array, ByteArray, Bytes, Layout, Mmap, NotExported, Refused, Request, Stream, Text, View,
+};
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// What an exporter gives out: one block of memory, valid until the export is released (G4, L1).
@@ -231,6 +233,19 @@ impl Export {
     #[inline]
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// What a consumer is told that asked with these flags (G5).
+    ///
+    /// # Errors
+    /// If they cannot be met. The export is then to be given back.
+    pub fn answer(&self, request: Request) -> Result<Answer, Refused> {
+        let spoiled = |fault| self.provider.is_stained() && super::planted(fault);
+        let request = if spoiled(Fault::ReadOnlyLentForWriting) { request.to_read() } else { request };
+        match self.provider {
+            Provider::View(_) if !spoiled(Fault::GapsLentAsBlock) => self.layout.lend_again(request),
+            _ => self.layout.lend(request),
+        }
     }
 
     /// Is writing refused?

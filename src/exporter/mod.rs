@@ -55,6 +55,7 @@ mod layout;
 mod locked;
 mod mmap;
 pub mod planted;
+mod request;
 mod same;
 mod storage;
 mod stream;
@@ -75,6 +76,7 @@ pub use locked::{
 };
 pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
+pub use request::{Answer, Refused, Request};
 pub use same::same_bytes;
 pub use storage::{Block, Operation};
 pub use stream::Stream;

@@ -35,6 +35,13 @@ pub enum Syntax {
     Drop,
 }
 
+/// What [`home`] calls the module of [`RAW_BUFFER`].
+pub const RAW_BUFFER_MODULE: &str = "raw_buffer";
+
+/// The functions of programs that call the C API on a `Py_buffer`, as Python; an interpreter that is embedded has them
+/// in its own language.
+pub const RAW_BUFFER: &str = include_str!("raw_buffer.py");
+
 /// What [`home`] calls the module of [`HELPERS`].
 pub const HELPERS_MODULE: &str = "helpers";
 
@@ -47,6 +54,8 @@ pub fn home(name: &str) -> (&str, &str) {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
         "digest" | "mapped_file" | "read_from_file" | "received" | "written" => (HELPERS_MODULE, name),
+        "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
+        | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
     }
 }
@@ -219,7 +228,22 @@ pub enum Role {
     Offset,
     /// What the system is told of the use of a map.
     Advice,
+    /// The flags of a request for a buffer: any `int` of C.
+    Flags,
+    /// `PyBUF_READ` or `PyBUF_WRITE`.
+    ReadOrWrite,
+    /// One of [`ORDERS`].
+    Order,
+    /// A tuple of a few small numbers: an index, or a shape.
+    Numbers,
+    /// A small number that is not below zero.
+    Small,
+    /// The bytes of a block, and nothing else.
+    Block,
 }
+
+/// The orders of items, as the C API has them.
+pub const ORDERS: &[&str] = &["C", "F", "A"];
 
 /// The regular expressions of programs.
 pub const PATTERNS: &[&str] = &["a", "ab", "[ab]+", "(?s:.)", "a|bb"];
@@ -422,6 +446,21 @@ operations! {
     Written: Call("written"), Nothing, 1 of [Buffers], Value, 1;
     Received: Call("received"), Nothing, 2 of [Writable Buffer], Value, 1;
     ReadFromFile: Call("read_from_file"), Nothing, 2 of [Writable Buffer], Value, 1;
+    // The raw door: an export held as a `Py_buffer`, and what the C API does with one.
+    Request: Call("get_buffer"), Nothing, 2 of [Exporter Flags], Into(Export), 24;
+    ReleaseCopy: Method("release_copy"), Export, 0 of [], Value, 5;
+    Fields: Method("fields"), Export, 0 of [], Value, 4;
+    IsContiguous: Method("is_contiguous"), Export, 1 of [Order], Value, 3;
+    ToContiguous: Method("to_contiguous"), Export, 1 of [Order], Value, 4;
+    FromContiguous: Method("from_contiguous"), Export, 2 of [Block Order], Value, 4;
+    GetPointer: Method("get_pointer"), Export, 1 of [Numbers], Value, 2;
+    FromBuffer: Method("from_buffer"), Export, 0 of [], Value, 3;
+    FromMemory: Method("from_memory"), Export, 0 of [], Value, 2;
+    CopyData: Call("copy_data"), Nothing, 2 of [Writable Block], Value, 3;
+    ContiguousView: Call("contiguous_view"), Nothing, 3 of [Exporter ReadOrWrite Order], Into(View), 8;
+    ContiguousStrides: Call("contiguous_strides"), Nothing, 3 of [Numbers Small Order], Value, 1;
+    FillInfo: Call("fill_info"), Nothing, 3 of [Block Small Flags], Value, 2;
+    SizeFromFormat: Call("size_from_format"), Nothing, 1 of [StructFormat], Value, 1;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

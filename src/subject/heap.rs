@@ -10,7 +10,9 @@
 
 use smallvec::SmallVec;
 
-use crate::exporter::{Code, Exported, Format, Layout, Mapping, Released, TypeCode};
+use crate::exporter::{
+    Answer, Code, Exported, Format, Layout, Mapping, Refused, Released, Request, TypeCode,
+};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot};
 
@@ -206,6 +208,27 @@ pub enum Owner {
     },
 }
 
+/// Why a request for a buffer was not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotLent {
+    /// The object is released or closed.
+    Released,
+    /// Its memory cannot be lent in this way.
+    Refused,
+}
+
+impl From<Released> for NotLent {
+    fn from(Released: Released) -> NotLent {
+        NotLent::Released
+    }
+}
+
+impl From<Refused> for NotLent {
+    fn from(Refused: Refused) -> NotLent {
+        NotLent::Refused
+    }
+}
+
 /// A world of exporters, views, exports and iterators, each in a slot.
 pub trait Heap {
     /// An export that an operation holds while it runs.
@@ -266,6 +289,15 @@ pub trait Heap {
 
     /// Makes an export that a consumer holds until it releases it.
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released>;
+    /// Makes one that the consumer holds as a `Py_buffer`, filled in as it asked for.
+    fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent>;
+    /// What such an export was filled in with; `None` of one that was not asked for with flags.
+    fn answer(&self, export: Slot) -> Option<&Answer>;
+    /// The object that gave an export which is held.
+    ///
+    /// # Errors
+    /// If it was released.
+    fn lender(&self, export: Slot) -> Result<Owner, Released>;
     /// Releases it; again is harmless.
     fn release_export(&mut self, export: Slot);
 
@@ -286,6 +318,8 @@ pub trait Heap {
     fn held_layout<'a>(&'a self, hold: &'a Self::Hold) -> &'a Layout;
     /// The contents of a held export, in C order.
     fn held_contents(&self, hold: &Self::Hold) -> Buffer;
+    /// Reads from a held export, at an offset from the base of its block.
+    fn read_held(&self, hold: &Self::Hold, offset: isize, out: &mut [u8]);
     /// Writes into a held export, at an offset from the base of its block.
     fn write_held(&mut self, hold: &Self::Hold, offset: isize, bytes: &[u8]);
     /// Releases it. `failed` says that the operation is on its way out with an error.

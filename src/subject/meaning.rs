@@ -10,6 +10,7 @@ mod consumers;
 mod exporters;
 mod make;
 mod maps;
+mod requests;
 mod streams;
 mod views;
 
@@ -113,7 +114,22 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::Written
         | Op::Received
         | Op::ReadFromFile => consumers::run(heap, step),
+        Op::Raw if requests::is_raw(heap, receiver(step)) => Err(ErrorClass::AttributeError.into()),
         Op::Raw => views::raw(heap, step),
+        Op::Request
+        | Op::ReleaseCopy
+        | Op::Fields
+        | Op::IsContiguous
+        | Op::ToContiguous
+        | Op::FromContiguous
+        | Op::GetPointer
+        | Op::FromBuffer
+        | Op::FromMemory
+        | Op::CopyData
+        | Op::ContiguousView
+        | Op::ContiguousStrides
+        | Op::FillInfo
+        | Op::SizeFromFormat => requests::run(heap, step),
         Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
             Some((form, bytes)) => {
@@ -184,7 +200,10 @@ impl From<NoBuffer> for Stop {
 fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
     match arg {
         Arg::Bytes(_) => true,
-        Arg::Slot(slot) => slot.kind != SlotKind::Exporter || heap.flavour(*slot) != Flavour::Stream,
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter => heap.flavour(*slot) != Flavour::Stream,
+            _ => !requests::is_raw(heap, *slot),
+        },
         _ => false,
     }
 }

@@ -3,11 +3,12 @@
 //! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
+mod request;
 mod world;
 
-use super::heap::{Flavour, Form, Source, Version, unhashable_view};
+use super::heap::{Flavour, Form, Heap, Owner, Source, Version, unhashable_view};
 use super::{Shown, Slots, meaning};
-use crate::exporter::{Format, Layout, Released};
+use crate::exporter::{Answer, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
@@ -20,8 +21,7 @@ pub struct Model {
     version: Version,
     exporters: Slots<Id, { limits::EXPORTERS as usize }>,
     views: Slots<Id, { limits::VIEWS as usize }>,
-    /// A filled slot holds `None` once it is released.
-    exports: Slots<Option<Id>, { limits::EXPORTS as usize }>,
+    exports: Slots<Held, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     objects: Vec<Object>,
     /// The first place without an object.
@@ -112,6 +112,15 @@ struct Iteration {
     unpack: Option<Box<(Layout, Format)>>,
 }
 
+/// An export that a consumer holds, or did.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Held {
+    /// `None` once it is released.
+    of: Option<Id>,
+    /// If it was asked for with flags.
+    answer: Option<Box<Answer>>,
+}
+
 impl Model {
     /// A world of empty slots in which operations follow `version`.
     pub fn new(version: Version) -> Model {
@@ -176,7 +185,7 @@ impl Model {
     /// Whether the slot of which the place is given holds an export that was not released.
     #[inline]
     pub fn holds_export(&self, place: usize) -> bool {
-        matches!(self.exports[place], Some(Some(_)))
+        self.exports[place].as_ref().is_some_and(|held| held.of.is_some())
     }
 
     /// What a slot holds.
@@ -186,8 +195,8 @@ impl Model {
             SlotKind::Exporter => self.exporters[slot.at()],
             SlotKind::View => self.views[slot.at()],
             SlotKind::Export => {
-                return self.exports[slot.at()]
-                    .map_or(Shown::Empty, |held| Shown::Export { held: held.is_some() });
+                let held = self.exports[slot.at()].as_ref();
+                return held.map_or(Shown::Empty, |held| Shown::Export { held: held.of.is_some() });
             }
             SlotKind::Iterator => {
                 return if self.iterators[slot.at()].is_some() { Shown::Iterator } else { Shown::Empty };
@@ -305,7 +314,7 @@ impl Model {
                 SlotKind::Exporter => Ok(self.exporters[slot.at()].expect("only filled slots are asked")),
                 SlotKind::View => Ok(self.views[slot.at()].expect("only filled slots are asked")),
                 SlotKind::Export => {
-                    self.exports[slot.at()].expect("only filled slots are asked").ok_or(Released)
+                    self.exports[slot.at()].as_ref().expect("only filled slots are asked").of.ok_or(Released)
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
@@ -380,6 +389,31 @@ impl Model {
             Seen::from_slice(&self.bytes_of(target)[layout.offset as usize + next * size..][..size]);
         format.reorder(&mut item);
         Some((Form::View(*format), item))
+    }
+
+    /// Puts an export that was acquired in a slot.
+    fn hold_export(&mut self, dest: Slot, of: Id, answer: Option<Box<Answer>>) {
+        self.release_export(dest);
+        self.exports.put(dest, Held { of: Some(of), answer });
+    }
+
+    /// Who the owner of memory is to a program.
+    fn owner_of(&self, owner: Id) -> Owner {
+        let named = |kind: SlotKind| {
+            Slot::all(kind).find(|slot| match kind {
+                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
+                _ => self.views[slot.at()] == Some(owner),
+            })
+        };
+        match self.kind(owner) {
+            Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
+            Kind::Exporter { flavour, .. } => Owner::Object {
+                // The buffer of a stream is an object of its own.
+                slot: named(SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
+                unhashable: self.unhashable(owner),
+            },
+            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
+        }
     }
 
     /// What an iterator that goes refers to; an export that it holds is given back.

@@ -6,11 +6,11 @@ mod world;
 use std::cell::Cell;
 
 use self::memory::Immutable;
-use super::heap::{Buffer, Flavour, Heap, Memory, Source, Version, unhashable_view};
+use super::heap::{Buffer, Flavour, Heap, Memory, Owner, Source, Version, unhashable_view};
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Bytes, Closing, Export, Format, Layout, NotExported, Provider, Released, View, same_bytes,
+    Answer, Bytes, Closing, Export, Format, Layout, NotExported, Provider, Released, View, same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -21,7 +21,7 @@ pub struct Native {
     version: Version,
     exporters: Slots<Provider, { limits::EXPORTERS as usize }>,
     views: Slots<Viewed, { limits::VIEWS as usize }>,
-    exports: Slots<Option<Export>, { limits::EXPORTS as usize }>,
+    exports: Slots<Held, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
 }
 
@@ -31,6 +31,15 @@ struct Viewed {
     hashed: Option<Seen>,
     /// The view of the model, by its number, that was found to have the same layout. Neither layout changes.
     agreed: Cell<Option<u32>>,
+}
+
+/// An export that a consumer holds, or did.
+#[derive(Debug)]
+struct Held {
+    /// `None` once it is released.
+    export: Option<Export>,
+    /// If it was asked for with flags.
+    answer: Option<Box<Answer>>,
 }
 
 #[derive(Debug)]
@@ -90,13 +99,31 @@ impl Native {
                 SlotKind::Exporter => export(self.exporter(slot)),
                 SlotKind::View => self.viewed(slot).export(),
                 SlotKind::Export => {
-                    match self.exports[slot.at()].as_ref().expect("only filled slots are asked") {
-                        Some(held) => export(held.provider()),
-                        None => Err(Released),
-                    }
+                    let held = self.exports[slot.at()].as_ref().expect("only filled slots are asked");
+                    export(held.export.as_ref().ok_or(Released)?.provider())
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
+        }
+    }
+
+    /// Who the owner of memory is to a program.
+    fn owner_of(&self, owner: Provider) -> Owner {
+        match owner {
+            Provider::Bytes(bytes) => Owner::Bytes(bytes.as_slice().into()),
+            Provider::View(view) => {
+                let slot = Slot::all(SlotKind::View)
+                    .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
+                Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
+            }
+            // The buffer of a stream is an object of its own.
+            exporter @ Provider::Stream(_) => Owner::Object { slot: None, unhashable: unhashable(&exporter) },
+            exporter => {
+                let is_it =
+                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(&exporter));
+                let slot = Slot::all(SlotKind::Exporter).find(is_it);
+                Owner::Object { slot, unhashable: unhashable(&exporter) }
+            }
         }
     }
 
@@ -231,7 +258,7 @@ impl Subject for Native {
             }
             !expected.is_released(place)
         };
-        let export = |place: usize, own: &Option<Export>| own.is_some() == expected.is_held(place);
+        let export = |place: usize, own: &Held| own.export.is_some() == expected.is_held(place);
         self.exporters
             .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
             .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
@@ -260,7 +287,7 @@ impl Subject for Native {
             },
             SlotKind::Export => match &self.exports[slot.at()] {
                 None => Picture::Empty,
-                Some(held) => Picture::Export { held: held.is_some() },
+                Some(held) => Picture::Export { held: held.export.is_some() },
             },
             SlotKind::Iterator => match &self.iterators[slot.at()] {
                 None => Picture::Empty,

@@ -10,7 +10,7 @@ use crate::program::{Arg, Args, Int, Op, Slot, SlotKind, Step, limits};
 pub(super) struct Sketch {
     exporters: [Option<ExporterSketch>; limits::EXPORTERS as usize],
     views: [Option<ViewSketch>; limits::VIEWS as usize],
-    exports: [bool; limits::EXPORTS as usize],
+    exports: [Option<ExportSketch>; limits::EXPORTS as usize],
     iterators: [bool; limits::ITERATORS as usize],
 }
 
@@ -21,6 +21,13 @@ struct ExporterSketch {
     code: Option<TypeCode>,
     /// In items.
     length: i64,
+}
+
+/// What holds an export, which decides what can be done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExportSketch {
+    PickleBuffer,
+    RawBuffer,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +41,7 @@ impl Sketch {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].is_some(),
             SlotKind::View => self.views[slot.at()].is_some(),
-            SlotKind::Export => self.exports[slot.at()],
+            SlotKind::Export => self.exports[slot.at()].is_some(),
             SlotKind::Iterator => self.iterators[slot.at()],
         }
     }
@@ -53,7 +60,15 @@ impl Sketch {
 
     /// A filled slot that an operation is likely to know.
     pub(super) fn receiver(&self, kind: SlotKind, row: &Row, choices: &mut impl Choices) -> Option<Slot> {
-        let knows = |slot: Slot| self.class(slot).is_none_or(|class| row.classes.contain(class));
+        let wanted = match row.op {
+            Op::ReleaseExport | Op::Drop => None,
+            Op::Raw => Some(ExportSketch::PickleBuffer),
+            _ => Some(ExportSketch::RawBuffer),
+        };
+        let knows = |slot: Slot| match slot.kind {
+            SlotKind::Export => wanted.is_none() || wanted == self.exports[slot.at()],
+            _ => self.class(slot).is_none_or(|class| row.classes.contain(class)),
+        };
         let known = self.one_of(kind, choices, knows);
         // Now and then it is done on what does not have it.
         if known.is_none() && choices.chance(1, 16) { self.filled(kind, choices) } else { known }
@@ -151,7 +166,7 @@ impl Sketch {
             match slot.kind {
                 SlotKind::Exporter => self.exporters[slot.at()] = None,
                 SlotKind::View => self.views[slot.at()] = None,
-                SlotKind::Export => self.exports[slot.at()] = false,
+                SlotKind::Export => self.exports[slot.at()] = None,
                 SlotKind::Iterator => self.iterators[slot.at()] = false,
             }
         }
@@ -214,7 +229,11 @@ impl Sketch {
                     view
                 });
             }
-            SlotKind::Export => self.exports[dest.at()] = true,
+            SlotKind::Export => {
+                let raw = step.op == Op::Request;
+                self.exports[dest.at()] =
+                    Some(if raw { ExportSketch::RawBuffer } else { ExportSketch::PickleBuffer });
+            }
             SlotKind::Iterator => self.iterators[dest.at()] = true,
         }
     }

@@ -2,10 +2,10 @@
 
 use super::super::Shown;
 use super::super::heap::{
-    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Id, Iteration, Kind, Model, exporter};
-use crate::exporter::{Exported, Format, Layout, Mapping, Released};
+use super::{Id, Iteration, Kind, Model, exporter, request};
+use crate::exporter::{Answer, Exported, Format, Layout, Mapping, Released, Request};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
 
@@ -270,21 +270,7 @@ impl Heap for Model {
         let &Kind::Managed { owner, .. } = self.kind(managed) else {
             unreachable!("views have managed buffers")
         };
-        let named = |kind: SlotKind| {
-            Slot::all(kind).find(|slot| match kind {
-                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
-                _ => self.views[slot.at()] == Some(owner),
-            })
-        };
-        Ok(match self.kind(owner) {
-            Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
-            Kind::Exporter { flavour, .. } => Owner::Object {
-                // The buffer of a stream is an object of its own.
-                slot: named(SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
-                unhashable: self.unhashable(owner),
-            },
-            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
-        })
+        Ok(self.owner_of(owner))
     }
 
     fn hashed(&self, view: Slot) -> Option<&Seen> {
@@ -304,14 +290,47 @@ impl Heap for Model {
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
         let provider = self.provider(source)?;
         self.acquire(provider)?;
-        self.release_export(dest);
-        self.exports.put(dest, Some(provider));
+        self.hold_export(dest, provider, None);
         Ok(())
+    }
+
+    fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent> {
+        let provider = self.provider(source)?;
+        let answer = match self.kind(provider) {
+            Kind::Exporter { closed: true, .. } | Kind::View { released: true, .. } => {
+                return Err(NotLent::Released);
+            }
+            Kind::Exporter { flavour, bytes, .. } => request::of_exporter(*flavour, bytes.len(), request),
+            Kind::View { layout, .. } => request::of_view(layout, request),
+            other => unreachable!("{other:?} has no buffer"),
+        };
+        // What is refused goes if nothing else refers to it.
+        let acquired = self.acquire(provider);
+        match answer {
+            Ok(answer) => {
+                acquired?;
+                self.hold_export(dest, provider, Some(Box::new(answer)));
+                Ok(())
+            }
+            Err(refused) => {
+                self.relinquish(provider);
+                Err(refused.into())
+            }
+        }
+    }
+
+    fn answer(&self, export: Slot) -> Option<&Answer> {
+        self.exports[export.at()].as_ref()?.answer.as_deref()
+    }
+
+    fn lender(&self, export: Slot) -> Result<Owner, Released> {
+        let held = self.exports[export.at()].as_ref().expect("only filled slots are asked");
+        held.of.map(|of| self.owner_of(of)).ok_or(Released)
     }
 
     fn release_export(&mut self, export: Slot) {
         if let Some(held) = self.exports.get_mut(export)
-            && let Some(provider) = held.take()
+            && let Some(provider) = held.of.take()
         {
             self.relinquish(provider);
         }
@@ -402,6 +421,12 @@ impl Heap for Model {
             };
         }
         layout.offsets().flat_map(|offset| &bytes[offset as usize..][..layout.itemsize()]).copied().collect()
+    }
+
+    fn read_held(&self, hold: &Hold, offset: isize, out: &mut [u8]) {
+        if !out.is_empty() {
+            out.copy_from_slice(&self.bytes_of(hold.of)[offset as usize..][..out.len()]);
+        }
     }
 
     fn write_held(&mut self, hold: &Hold, offset: isize, new: &[u8]) {

@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::super::heap::{
-    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Iteration, Native, Target, cursor, flavour, gather, is_closed, operate, unhashable};
+use super::{Held, Iteration, Native, Target, cursor, flavour, gather, is_closed, operate};
 use crate::exporter::{
-    Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, MapError, Mapping, Mmap, Provider,
-    Released, Stream, View,
+    Answer, Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, MapError, Mapping, Mmap,
+    Provider, Released, Request, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
@@ -166,22 +166,7 @@ impl Heap for Native {
     }
 
     fn owner(&self, view: Slot) -> Result<Owner, Released> {
-        Ok(match self.viewed(view).provider()? {
-            Provider::Bytes(bytes) => Owner::Bytes(bytes.as_slice().into()),
-            Provider::View(view) => {
-                let slot = Slot::all(SlotKind::View)
-                    .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
-                Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
-            }
-            // The buffer of a stream is an object of its own.
-            exporter @ Provider::Stream(_) => Owner::Object { slot: None, unhashable: unhashable(&exporter) },
-            exporter => {
-                let is_it =
-                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(&exporter));
-                let slot = Slot::all(SlotKind::Exporter).find(is_it);
-                Owner::Object { slot, unhashable: unhashable(&exporter) }
-            }
-        })
+        Ok(self.owner_of(self.viewed(view).provider()?))
     }
 
     fn hashed(&self, view: Slot) -> Option<&Seen> {
@@ -196,13 +181,35 @@ impl Heap for Native {
 
     fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
         let export = self.acquire(source)?;
-        self.exports.put(dest, Some(export));
+        self.exports.put(dest, Held { export: Some(export), answer: None });
         Ok(())
+    }
+
+    fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent> {
+        let export = self.acquire(source)?;
+        let answer = match export.answer(request) {
+            Ok(answer) => answer,
+            Err(refused) => {
+                export.abandon();
+                return Err(refused.into());
+            }
+        };
+        self.exports.put(dest, Held { export: Some(export), answer: Some(Box::new(answer)) });
+        Ok(())
+    }
+
+    fn answer(&self, export: Slot) -> Option<&Answer> {
+        self.exports[export.at()].as_ref()?.answer.as_deref()
+    }
+
+    fn lender(&self, export: Slot) -> Result<Owner, Released> {
+        let held = self.exports[export.at()].as_ref().expect("only filled slots are asked");
+        held.export.as_ref().map(|export| self.owner_of(export.provider().clone())).ok_or(Released)
     }
 
     fn release_export(&mut self, export: Slot) {
         if let Some(held) = self.exports.get_mut(export) {
-            *held = None;
+            held.export = None;
         }
     }
 
@@ -283,6 +290,12 @@ impl Heap for Native {
 
     fn held_contents(&self, hold: &Export) -> Buffer {
         gather(hold.layout(), |offset, out| hold.read(offset, out))
+    }
+
+    fn read_held(&self, hold: &Export, offset: isize, out: &mut [u8]) {
+        if !out.is_empty() {
+            hold.read(offset, out);
+        }
     }
 
     fn write_held(&mut self, hold: &Export, offset: isize, bytes: &[u8]) {

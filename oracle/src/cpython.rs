@@ -492,13 +492,19 @@ impl Subject for CPython {
             self.error = None;
             self.iterators.clear();
             self.exports.clear();
-            let views = std::mem::take(&mut self.views);
+            let mut views = std::mem::take(&mut self.views);
             let exporters = std::mem::take(&mut self.exporters);
             let alone = |slot: Slot, object: &Object| {
                 let found = raw::references(py, object);
                 (found != 1).then_some(Unrest::References { slot, expected: 1, found })
             };
-            // A view that another one shows is referred to by that until it goes.
+            // A view that another one shows, or that is behind what another one shows, is referred to until that goes.
+            let is_last = |view: &Object| raw::references(py, view) == 1 && raw::view_exports(py, view) == 0;
+            while let Some(slot) =
+                Slot::all(SlotKind::View).find(|slot| views[slot.at()].as_ref().is_some_and(is_last))
+            {
+                drop(views.take(slot));
+            }
             let mut unrest = Slot::all(SlotKind::View)
                 .filter_map(|slot| Some((slot, views[slot.at()].as_ref()?)))
                 .filter(|(_, view)| raw::view_exports(py, view) == 0)

@@ -610,6 +610,9 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
         // SAFETY: a live view holds its owner, and a view that is an owner is alive as long as it is
         // exported, so that its own owner is there too.
         unsafe {
+            if let Some(view) = objects::wrapped(py, owner) {
+                owner = view;
+            }
             if ffi::Py_TYPE(owner) != &raw mut ffi::PyMemoryView_Type {
                 return block(py, owner).0;
             }

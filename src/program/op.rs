@@ -53,7 +53,9 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "digest" | "mapped_file" | "read_from_file" | "received" | "written" => (HELPERS_MODULE, name),
+        "Lender" | "digest" | "mapped_file" | "read_from_file" | "received" | "written" => {
+            (HELPERS_MODULE, name)
+        }
         "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
         | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -240,6 +242,8 @@ pub enum Role {
     Small,
     /// The bytes of a block, and nothing else.
     Block,
+    /// The name of a [`Body`](crate::exporter::Body): what a class does with its buffer.
+    Body,
 }
 
 /// The orders of items, as the C API has them.
@@ -446,6 +450,9 @@ operations! {
     Written: Call("written"), Nothing, 1 of [Buffers], Value, 1;
     Received: Call("received"), Nothing, 2 of [Writable Buffer], Value, 1;
     ReadFromFile: Call("read_from_file"), Nothing, 2 of [Writable Buffer], Value, 1;
+    // Objects of classes with `__buffer__`.
+    NewLender: Call("Lender"), Nothing, 2 of [Exporter Body], Into(Export), 10;
+    Outstanding: Method("outstanding"), Export, 0 of [], Value, 2;
     // The raw door: an export held as a `Py_buffer`, and what the C API does with one.
     Request: Call("get_buffer"), Nothing, 2 of [Exporter Flags], Into(Export), 24;
     ReleaseCopy: Method("release_copy"), Export, 0 of [], Value, 5;

@@ -46,7 +46,12 @@ def order_of(text):
 
 def start_of(obj):
     """Where the memory begins that an object or the views on it show."""
-    while isinstance(obj, memoryview):
+    while True:
+        if type(obj).__name__ == "_buffer_wrapper":
+            # What a class with __buffer__ gives: its first field is the view.
+            obj = ctypes.py_object.from_address(id(obj) + object.__basicsize__).value
+        if not isinstance(obj, memoryview):
+            break
         obj = obj.obj
     buffer = PyBuffer()
     PyObject_GetBuffer(obj, ctypes.byref(buffer), 0)

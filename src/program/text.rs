@@ -348,6 +348,7 @@ mod tests {
             Role::Numbers => Arg::Tuple([Arg::int(1)].into()),
             Role::Small => Arg::int(1),
             Role::Block => Arg::bytes(b"abc"),
+            Role::Body => Arg::Str("lends".into()),
         }
     }
 

@@ -14,7 +14,7 @@ mod requests;
 mod streams;
 mod views;
 
-use super::heap::{Buffer, Flavour, Heap, Source};
+use super::heap::{Buffer, Flavour, Heap, NotLent, Source};
 use super::index;
 use crate::exporter::{Exported, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
@@ -114,7 +114,9 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::Written
         | Op::Received
         | Op::ReadFromFile => consumers::run(heap, step),
-        Op::Raw if requests::is_raw(heap, receiver(step)) => Err(ErrorClass::AttributeError.into()),
+        Op::Raw if !requests::is_pickle_buffer(heap, receiver(step)) => {
+            Err(ErrorClass::AttributeError.into())
+        }
         Op::Raw => views::raw(heap, step),
         Op::Request
         | Op::ReleaseCopy
@@ -129,7 +131,9 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::ContiguousView
         | Op::ContiguousStrides
         | Op::FillInfo
-        | Op::SizeFromFormat => requests::run(heap, step),
+        | Op::SizeFromFormat
+        | Op::NewLender
+        | Op::Outstanding => requests::run(heap, step),
         Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
             Some((form, bytes)) => {
@@ -184,6 +188,18 @@ enum NoBuffer {
     Released,
     /// It is not contiguous: `BufferError`.
     NotContiguous,
+    /// A `__buffer__` raised this.
+    Raised(ErrorClass),
+}
+
+impl From<NotLent> for NoBuffer {
+    fn from(reason: NotLent) -> NoBuffer {
+        match reason {
+            NotLent::Released => NoBuffer::Released,
+            NotLent::Refused => NoBuffer::NotContiguous,
+            NotLent::Raised(class) => NoBuffer::Raised(class),
+        }
+    }
 }
 
 impl From<NoBuffer> for Stop {
@@ -192,6 +208,7 @@ impl From<NoBuffer> for Stop {
             NoBuffer::NotAnExporter => ErrorClass::TypeError,
             NoBuffer::Released => ErrorClass::ValueError,
             NoBuffer::NotContiguous => ErrorClass::BufferError,
+            NoBuffer::Raised(class) => class,
         })
     }
 }
@@ -202,7 +219,8 @@ fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
         Arg::Bytes(_) => true,
         Arg::Slot(slot) => match slot.kind {
             SlotKind::Exporter => heap.flavour(*slot) != Flavour::Stream,
-            _ => !requests::is_raw(heap, *slot),
+            SlotKind::Export => requests::has_buffer(heap, *slot),
+            _ => true,
         },
         _ => false,
     }
@@ -221,7 +239,7 @@ fn with_buffer<H: Heap, R>(
         Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
         _ => return Err(NoBuffer::NotAnExporter),
     };
-    let hold = heap.hold(slot).map_err(|Released| NoBuffer::Released)?;
+    let hold = heap.hold(slot)?;
     let layout = heap.held_layout(&hold).clone();
     if request == Request::Simple && !layout.is_c_contiguous() {
         heap.unhold(hold, true);
@@ -248,7 +266,7 @@ fn with_writable<H: Heap>(
     if !is_exporter(heap, arg) {
         return Err(ErrorClass::TypeError.into());
     }
-    let hold = heap.hold(*slot).map_err(|Released| ErrorClass::TypeError)?;
+    let hold = heap.hold(*slot).map_err(|_| ErrorClass::TypeError)?;
     let layout = heap.held_layout(&hold).clone();
     let result = if layout.readonly || !layout.is_c_contiguous() {
         Err(ErrorClass::TypeError.into())

@@ -3,14 +3,18 @@
 //! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
+mod held;
+mod lender;
 mod request;
 mod world;
 
-use super::heap::{Flavour, Form, Heap, Owner, Source, Version, unhashable_view};
+use super::heap::{Flavour, Form, NotLent, Source, Version, unhashable_view};
 use super::{Shown, Slots, meaning};
-use crate::exporter::{Answer, Format, Layout, Released};
+use crate::exporter::{Body, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
+
+use held::Held;
 
 /// The place of an object in the list.
 type Id = u16;
@@ -55,6 +59,10 @@ enum Kind {
     },
     /// What the views on one export share (clause M4). The owner is free once no view is left.
     Managed { owner: Id, views: u16 },
+    /// An object of a class with `__buffer__`, and the views that it keeps.
+    Lender { source: Id, body: Body, kept: Vec<Id>, outstanding: u16 },
+    /// What a consumer of such an object holds.
+    Lent { view: Id, lender: Id },
     View {
         managed: Id,
         layout: Layout,
@@ -110,15 +118,6 @@ struct Iteration {
     length: usize,
     /// If it unpacks an export of the target: where the bytes are, and what is unpacked.
     unpack: Option<Box<(Layout, Format)>>,
-}
-
-/// An export that a consumer holds, or did.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Held {
-    /// `None` once it is released.
-    of: Option<Id>,
-    /// If it was asked for with flags.
-    answer: Option<Box<Answer>>,
 }
 
 impl Model {
@@ -185,7 +184,7 @@ impl Model {
     /// Whether the slot of which the place is given holds an export that was not released.
     #[inline]
     pub fn holds_export(&self, place: usize) -> bool {
-        self.exports[place].as_ref().is_some_and(|held| held.of.is_some())
+        self.exports[place].as_ref().is_some_and(|held| held.of().is_some())
     }
 
     /// What a slot holds.
@@ -196,7 +195,7 @@ impl Model {
             SlotKind::View => self.views[slot.at()],
             SlotKind::Export => {
                 let held = self.exports[slot.at()].as_ref();
-                return held.map_or(Shown::Empty, |held| Shown::Export { held: held.of.is_some() });
+                return held.map_or(Shown::Empty, |held| Shown::Export { held: held.of().is_some() });
             }
             SlotKind::Iterator => {
                 return if self.iterators[slot.at()].is_some() { Shown::Iterator } else { Shown::Empty };
@@ -249,12 +248,19 @@ impl Model {
         if self.objects[id as usize].references > 0 {
             return;
         }
-        if let &Kind::View { managed, .. } = self.kind(id) {
-            self.let_go(id);
-            self.remove(id);
-            self.forget(managed);
-        } else {
-            self.remove(id);
+        match self.kind_mut(id) {
+            &mut Kind::View { managed, .. } => {
+                self.let_go(id);
+                self.remove(id);
+                self.forget(managed);
+            }
+            Kind::Lender { source, kept, .. } => {
+                let (source, kept) = (*source, std::mem::take(kept));
+                self.remove(id);
+                kept.into_iter().for_each(|view| self.forget(view));
+                self.forget(source);
+            }
+            _ => self.remove(id),
         }
     }
 
@@ -278,16 +284,20 @@ impl Model {
         }
     }
 
-    /// Adds an export and a reference to an exporter or a view.
-    fn acquire(&mut self, id: Id) -> Result<Layout, Released> {
+    /// Adds an export and a reference to an exporter or a view, and gives it. Of an object of a class with `__buffer__`
+    /// it is what a consumer holds.
+    fn acquire(&mut self, id: Id) -> Result<(Id, Layout), NotLent> {
         let layout = match self.kind_mut(id) {
+            Kind::Lender { .. } => return self.ask(id),
+            // It has no `bf_getbuffer`: a `PickleBuffer`, which redirects to it, gives nothing.
+            Kind::Lent { .. } => return Err(NotLent::Raised(ErrorClass::TypeError)),
             // A closed map answers as a released view does.
-            Kind::Exporter { closed: true, .. } => return Err(Released),
+            Kind::Exporter { closed: true, .. } => return Err(NotLent::Released),
             Kind::Exporter { flavour, bytes, exports, .. } => {
                 *exports += 1;
                 flavour.layout(bytes.len())
             }
-            Kind::View { released: true, .. } => return Err(Released),
+            Kind::View { released: true, .. } => return Err(NotLent::Released),
             Kind::View { layout, exports, .. } => {
                 *exports += 1;
                 layout.clone()
@@ -295,13 +305,14 @@ impl Model {
             other => unreachable!("{other:?} has no buffer"),
         };
         self.retain(id);
-        Ok(layout)
+        Ok((id, layout))
     }
 
     /// Takes back what [`Model::acquire`] added.
     fn relinquish(&mut self, id: Id) {
         match self.kind_mut(id) {
             Kind::Exporter { exports, .. } | Kind::View { exports, .. } => *exports -= 1,
+            &mut Kind::Lent { view, lender } => self.give_back(view, lender),
             other => unreachable!("{other:?} has no exports"),
         }
         self.forget(id);
@@ -313,9 +324,11 @@ impl Model {
             Source::Slot(slot) => match slot.kind {
                 SlotKind::Exporter => Ok(self.exporters[slot.at()].expect("only filled slots are asked")),
                 SlotKind::View => Ok(self.views[slot.at()].expect("only filled slots are asked")),
-                SlotKind::Export => {
-                    self.exports[slot.at()].as_ref().expect("only filled slots are asked").of.ok_or(Released)
-                }
+                SlotKind::Export => self.exports[slot.at()]
+                    .as_ref()
+                    .expect("only filled slots are asked")
+                    .of()
+                    .ok_or(Released),
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
             Source::Bytes(bytes) => {
@@ -334,6 +347,7 @@ impl Model {
             Kind::Exporter { flavour, .. } => flavour.unhashable(),
             Kind::View { managed, layout, .. } => unhashable_view(layout, self.unhashable(*managed)),
             Kind::Managed { owner, .. } => self.unhashable(*owner),
+            Kind::Lender { .. } | Kind::Lent { .. } => None,
             Kind::Gone => unreachable!("a view keeps its memory alive"),
         }
     }
@@ -391,31 +405,6 @@ impl Model {
         Some((Form::View(*format), item))
     }
 
-    /// Puts an export that was acquired in a slot.
-    fn hold_export(&mut self, dest: Slot, of: Id, answer: Option<Box<Answer>>) {
-        self.release_export(dest);
-        self.exports.put(dest, Held { of: Some(of), answer });
-    }
-
-    /// Who the owner of memory is to a program.
-    fn owner_of(&self, owner: Id) -> Owner {
-        let named = |kind: SlotKind| {
-            Slot::all(kind).find(|slot| match kind {
-                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
-                _ => self.views[slot.at()] == Some(owner),
-            })
-        };
-        match self.kind(owner) {
-            Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
-            Kind::Exporter { flavour, .. } => Owner::Object {
-                // The buffer of a stream is an object of its own.
-                slot: named(SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
-                unhashable: self.unhashable(owner),
-            },
-            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
-        }
-    }
-
     /// What an iterator that goes refers to; an export that it holds is given back.
     fn leave(&mut self, iteration: Iteration) -> Option<Id> {
         match (iteration.target, iteration.unpack) {
@@ -434,6 +423,8 @@ impl Model {
                 Kind::Exporter { .. } => return id,
                 Kind::View { managed, .. } => id = *managed,
                 Kind::Managed { owner, .. } => id = *owner,
+                Kind::Lent { view, .. } => id = *view,
+                Kind::Lender { .. } => unreachable!("it is what it lends that is held"),
                 Kind::Gone => unreachable!("a view keeps its memory alive"),
             }
         }

@@ -6,11 +6,11 @@ mod world;
 use std::cell::Cell;
 
 use self::memory::Immutable;
-use super::heap::{Buffer, Flavour, Heap, Memory, Owner, Source, Version, unhashable_view};
+use super::heap::{Buffer, Flavour, Heap, Memory, NotLent, Owner, Source, Version, unhashable_view};
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Answer, Bytes, Closing, Export, Format, Layout, NotExported, Provider, Released, View, same_bytes,
+    Answer, Bytes, Closing, Export, Format, Layout, Lender, NotExported, Provider, Released, View, same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -33,13 +33,31 @@ struct Viewed {
     agreed: Cell<Option<u32>>,
 }
 
-/// An export that a consumer holds, or did.
+/// What is in a slot of exports.
 #[derive(Debug)]
-struct Held {
-    /// `None` once it is released.
-    export: Option<Export>,
-    /// If it was asked for with flags.
-    answer: Option<Box<Answer>>,
+enum Held {
+    /// One that was asked for everything; `None` once it is released.
+    PickleBuffer(Option<Export>),
+    /// One that was asked for with flags; `None` once it is released.
+    RawBuffer(Option<Export>, Box<Answer>),
+    /// No export, but an object that makes them.
+    Lender(Lender),
+}
+
+impl Held {
+    /// The object that gave the export, or that makes them.
+    fn of(&self) -> Result<Provider, Released> {
+        match self {
+            Held::PickleBuffer(export) | Held::RawBuffer(export, _) => {
+                export.as_ref().map(|export| export.provider().clone()).ok_or(Released)
+            }
+            Held::Lender(lender) => Ok(lender.clone().into()),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(self, Held::PickleBuffer(Some(_)) | Held::RawBuffer(Some(_), _) | Held::Lender(_))
+    }
 }
 
 #[derive(Debug)]
@@ -92,15 +110,15 @@ impl Native {
         &self.views[slot.at()].as_ref().expect("only filled slots are asked").view
     }
 
-    fn acquire(&self, source: Source<'_>) -> Result<Export, Released> {
+    fn acquire(&self, source: Source<'_>) -> Result<Export, NotLent> {
         match source {
             Source::Bytes(bytes) => Ok(Bytes::new(bytes).export()),
             Source::Slot(slot) => match slot.kind {
                 SlotKind::Exporter => export(self.exporter(slot)),
-                SlotKind::View => self.viewed(slot).export(),
+                SlotKind::View => Ok(self.viewed(slot).export()?),
                 SlotKind::Export => {
                     let held = self.exports[slot.at()].as_ref().expect("only filled slots are asked");
-                    export(held.export.as_ref().ok_or(Released)?.provider())
+                    export(&held.of()?)
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
@@ -116,8 +134,10 @@ impl Native {
                     .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
                 Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
             }
-            // The buffer of a stream is an object of its own.
-            exporter @ Provider::Stream(_) => Owner::Object { slot: None, unhashable: unhashable(&exporter) },
+            // The buffer of a stream is an object of its own, as is what is lent.
+            exporter @ (Provider::Stream(_) | Provider::Lent(_)) => {
+                Owner::Object { slot: None, unhashable: unhashable(&exporter) }
+            }
             exporter => {
                 let is_it =
                     |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(&exporter));
@@ -133,10 +153,11 @@ impl Native {
 }
 
 /// An export of an exporter or a view. A closed map answers as a released view does.
-fn export(provider: &Provider) -> Result<Export, Released> {
+fn export(provider: &Provider) -> Result<Export, NotLent> {
     provider.export().map_err(|error| match error {
-        NotExported::Released | NotExported::Closed => Released,
-        NotExported::NoBuffer => unreachable!("no slot holds text"),
+        NotExported::Released | NotExported::Closed => NotLent::Released,
+        NotExported::NoBuffer => NotLent::Raised(ErrorClass::TypeError),
+        NotExported::Raised => NotLent::Raised(ErrorClass::EOFError),
     })
 }
 
@@ -148,7 +169,7 @@ fn flavour(provider: &Provider) -> Flavour {
         Provider::Array(array) => Flavour::Array(array.code()),
         Provider::Mmap(map) => Flavour::Mmap(map.mapping()),
         Provider::Stream(_) => Flavour::Stream,
-        Provider::Text(_) | Provider::View(_) => unreachable!("no slot of exporters holds one"),
+        other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
 
@@ -161,7 +182,7 @@ fn operate<R>(provider: &Provider, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         Provider::Array(array) => array.operate(|operation| f(operation)),
         Provider::Mmap(map) => map.operate(|operation| f(operation)).expect(open),
         Provider::Stream(stream) => stream.operate(|operation| f(operation)).expect(open),
-        Provider::Text(_) | Provider::View(_) => unreachable!("no slot of exporters holds one"),
+        other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
 
@@ -203,6 +224,7 @@ fn unhashable(provider: &Provider) -> Option<ErrorClass> {
             (Ok(layout), Ok(provider)) => unhashable_view(layout, unhashable(&provider)),
             _ => Some(ErrorClass::ValueError),
         },
+        Provider::Lent(_) => None,
         exporter => flavour(exporter).unhashable(),
     }
 }
@@ -258,7 +280,7 @@ impl Subject for Native {
             }
             !expected.is_released(place)
         };
-        let export = |place: usize, own: &Held| own.export.is_some() == expected.is_held(place);
+        let export = |place: usize, own: &Held| own.is_held() == expected.is_held(place);
         self.exporters
             .first_different(SlotKind::Exporter, expected.filled(SlotKind::Exporter), exporter)
             .or_else(|| self.views.first_different(SlotKind::View, expected.filled(SlotKind::View), view))
@@ -287,7 +309,7 @@ impl Subject for Native {
             },
             SlotKind::Export => match &self.exports[slot.at()] {
                 None => Picture::Empty,
-                Some(held) => Picture::Export { held: held.export.is_some() },
+                Some(held) => Picture::Export { held: held.is_held() },
             },
             SlotKind::Iterator => match &self.iterators[slot.at()] {
                 None => Picture::Empty,

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
+use buflock::exporter::MAX_NDIM;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -89,7 +90,7 @@ impl<'py> FromPyObject<'_, 'py> for Order {
 
 /// A number for each dimension, where C reads as many as there can be.
 struct Numbers {
-    all: [isize; ffi::PyBUF_MAX_NDIM],
+    all: [isize; MAX_NDIM],
     count: usize,
 }
 
@@ -98,7 +99,7 @@ impl<'py> FromPyObject<'_, 'py> for Numbers {
 
     fn extract(numbers: Borrowed<'_, 'py, PyAny>) -> PyResult<Numbers> {
         let given = numbers.cast::<PyTuple>()?.extract::<Vec<isize>>()?;
-        let mut all = [0; ffi::PyBUF_MAX_NDIM];
+        let mut all = [0; MAX_NDIM];
         all[..given.len()].copy_from_slice(&given);
         Ok(Numbers { all, count: given.len() })
     }
@@ -112,7 +113,7 @@ unsafe fn dims(py: Python<'_>, start: *const isize, ndim: c_int) -> PyResult<Opt
     if start.is_null() {
         return Ok(None);
     }
-    let count = usize::try_from(ndim).unwrap_or(0).min(ffi::PyBUF_MAX_NDIM);
+    let count = usize::try_from(ndim).unwrap_or(0).min(MAX_NDIM);
     // SAFETY: the caller vouches for so many.
     PyTuple::new(py, unsafe { std::slice::from_raw_parts(start, count) }).map(Some)
 }
@@ -206,7 +207,7 @@ impl RawBuffer {
         self.with(|buffer| {
             // SAFETY: there is a number for each dimension. That there are strides the model has found out. Without
             // suboffsets no memory is looked at.
-            let pointer = unsafe { ffi::PyBuffer_GetPointer(buffer, indices.all.as_ptr()) };
+            let pointer = unsafe { ffi::PyBuffer_GetPointer(buffer, indices.all.as_ptr().cast_mut()) };
             Ok((pointer as isize).wrapping_sub(buffer.buf as isize))
         })
     }

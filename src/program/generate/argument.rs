@@ -1,6 +1,7 @@
 //! Arguments by their roles: likely ones, boundaries, and now and then one of the wrong type.
 
 use super::{Choices, Sketch, arrays};
+use crate::exporter::Body;
 use crate::program::op::{Class, ORDERS, PATTERNS, Role, STRUCT_FORMATS};
 use crate::program::{Arg, Float, Int, Slot, SlotKind, fixup, limits};
 
@@ -124,6 +125,7 @@ pub(super) fn likely_argument(
         }
         Role::Small => Arg::int(i64::from(choices.below(3))),
         Role::Block => literal(choices),
+        Role::Body => Arg::Str((*choices.pick(&Body::ALL)).name().into()),
         Role::Exporter => match choices.below(16) {
             0..=8 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
             9..=13 => filled_or_bytes(choices, sketch, SlotKind::View),
@@ -163,7 +165,9 @@ fn flags(choices: &mut impl Choices) -> i64 {
         0..=5 => {
             *choices.pick(&[0, 1, 0x8, 0x9, 0x18, 0x19, 0x1C, 0x1D, 0x11C, 0x11D, 0x38, 0x58, 0x98, 0xB8])
         }
-        6..=13 => i64::from(choices.below(0x200)),
+        // Most of them do not ask to write, which much memory refuses.
+        6..=11 => i64::from(choices.below(0x100)) << 1,
+        12 | 13 => i64::from(choices.below(0x200)),
         14 => *choices.pick(&[0x100, 0x200, 0x300]),
         _ => i64::from(choices.next() as i32),
     }

@@ -28,6 +28,7 @@ struct ExporterSketch {
 enum ExportSketch {
     PickleBuffer,
     RawBuffer,
+    Lender,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ impl Sketch {
         let wanted = match row.op {
             Op::ReleaseExport | Op::Drop => None,
             Op::Raw => Some(ExportSketch::PickleBuffer),
+            Op::Outstanding => Some(ExportSketch::Lender),
             _ => Some(ExportSketch::RawBuffer),
         };
         let knows = |slot: Slot| match slot.kind {
@@ -230,9 +232,11 @@ impl Sketch {
                 });
             }
             SlotKind::Export => {
-                let raw = step.op == Op::Request;
-                self.exports[dest.at()] =
-                    Some(if raw { ExportSketch::RawBuffer } else { ExportSketch::PickleBuffer });
+                self.exports[dest.at()] = Some(match step.op {
+                    Op::Request => ExportSketch::RawBuffer,
+                    Op::NewLender => ExportSketch::Lender,
+                    _ => ExportSketch::PickleBuffer,
+                });
             }
             SlotKind::Iterator => self.iterators[dest.at()] = true,
         }

@@ -65,6 +65,8 @@ def look(name):
             return "a released export"
     if kind == "RawBuffer":
         return "a held export" if value.buffer.obj else "a released export"
+    if hasattr(value, "outstanding"):
+        return "a held export"
     return "an iterator"
 
 

@@ -7,7 +7,7 @@
 
 use super::super::heap::{Buffer, Heap, NotLent, Owner, Source};
 use super::{MACHINE, Result, Stop, dest, is_exporter, receiver, source};
-use crate::exporter::{Answer, Dims, Format, ItemOrder, Layout, Request};
+use crate::exporter::{Answer, Body, Dims, Format, ItemOrder, Layout, Request};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step};
 
@@ -16,13 +16,20 @@ impl From<NotLent> for Stop {
         Stop::Raise(match reason {
             NotLent::Released => ErrorClass::ValueError,
             NotLent::Refused => ErrorClass::BufferError,
+            NotLent::Raised(class) => class,
         })
     }
 }
 
-/// Whether this export is held as a `Py_buffer`. If so, Python sees an object without a buffer.
-pub(super) fn is_raw<H: Heap>(heap: &H, slot: Slot) -> bool {
-    slot.kind == SlotKind::Export && heap.answer(slot).is_some()
+/// Whether what is in a slot of exports has a buffer to Python: one that is held as a `Py_buffer` has none, and a class
+/// with `__buffer__` has one from 3.12 on.
+pub(super) fn has_buffer<H: Heap>(heap: &H, export: Slot) -> bool {
+    heap.answer(export).is_none() && (heap.outstanding(export).is_none() || heap.version().since(12))
+}
+
+/// Whether it is a `PickleBuffer`.
+pub(super) fn is_pickle_buffer<H: Heap>(heap: &H, export: Slot) -> bool {
+    heap.answer(export).is_none() && heap.outstanding(export).is_none()
 }
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -33,6 +40,11 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::FillInfo => fill_info(heap, step),
         Op::SizeFromFormat => size_from_format(&step.args[0]),
         Op::CopyData => copy_data(heap, step),
+        Op::NewLender => lender(heap, step),
+        Op::Outstanding => {
+            let count = heap.outstanding(receiver(step)).ok_or(ErrorClass::AttributeError)?;
+            Ok(Value::Int(count as i128))
+        }
         _ => of_export(heap, step),
     }
 }
@@ -70,6 +82,22 @@ fn request<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let lender = heap.lender(dest)?;
     let answer = heap.answer(dest).expect("it was asked for with flags");
     Ok(fields(answer, object(lender)))
+}
+
+/// An object of a class with `__buffer__` (PEP 688): `program/helpers.py`. It takes no `PickleBuffer`, which may be
+/// released behind its back.
+fn lender<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let Arg::Str(name) = &step.args[1] else { return Err(ErrorClass::TypeError.into()) };
+    let body = Body::ALL.into_iter().find(|body| body.name() == &**name).ok_or(ErrorClass::ValueError)?;
+    let source = source(heap, &step.args[0])?;
+    if let Source::Slot(slot) = source
+        && slot.kind == SlotKind::Export
+        && is_pickle_buffer(heap, slot)
+    {
+        return Err(ErrorClass::TypeError.into());
+    }
+    heap.lend(dest(step), source, body)?;
+    Ok(Value::Stored)
 }
 
 /// The fields of a `Py_buffer` in their order, but for `internal`; `buf` counts from the memory of the exporter.
@@ -179,13 +207,13 @@ fn get_pointer(answer: &Answer, indices: &Arg) -> Result {
     Ok(Value::Int(offset as i128))
 }
 
-/// Runs `f` on an export of the object that gave this one, of which the layout is whole.
+/// Runs `f` on another export of the same memory, of which the layout is whole.
 fn whole<H: Heap, R>(
     heap: &mut H,
     export: Slot,
     f: impl FnOnce(&mut H, &H::Hold, &Layout) -> R,
 ) -> Result<R> {
-    let hold = heap.hold(export)?;
+    let hold = heap.hold_same(export)?;
     let layout = heap.held_layout(&hold).clone();
     let result = f(heap, &hold, &layout);
     heap.unhold(hold, false);

@@ -4,8 +4,8 @@ use super::super::Shown;
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Id, Iteration, Kind, Model, exporter, request};
-use crate::exporter::{Answer, Exported, Format, Layout, Mapping, Released, Request};
+use super::{Held, Id, Iteration, Kind, Model, exporter, request};
+use crate::exporter::{Answer, Body, Exported, Format, Layout, Mapping, Released, Request};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
 
@@ -86,8 +86,9 @@ impl Heap for Model {
             SlotKind::Exporter => self.exporters.take(slot),
             SlotKind::View => self.views.take(slot),
             SlotKind::Export => {
-                self.release_export(slot);
-                self.exports.take(slot);
+                if let Some(held) = self.exports.take(slot) {
+                    self.drop_export(held);
+                }
                 None
             }
             SlotKind::Iterator => {
@@ -198,15 +199,15 @@ impl Heap for Model {
         }
     }
 
-    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         if let Source::Slot(slot) = source
             && slot.kind == SlotKind::View
         {
             let layout = self.layout(slot)?.clone();
-            return self.derive(dest, slot, layout);
+            return Ok(self.derive(dest, slot, layout)?);
         }
-        let owner = self.provider(source)?;
-        let layout = self.acquire(owner)?;
+        let source = self.provider(source)?;
+        let (owner, layout) = self.acquire(source)?;
         let managed = self.add(Kind::Managed { owner, views: 1 });
         self.set_view(dest, managed, layout);
         Ok(())
@@ -216,11 +217,7 @@ impl Heap for Model {
         let &Kind::View { managed, released: false, .. } = self.kind(self.view_id(view)) else {
             return Err(Released);
         };
-        let Kind::Managed { views, .. } = self.kind_mut(managed) else {
-            unreachable!("views have managed buffers")
-        };
-        *views += 1;
-        self.retain(managed);
+        self.share(managed);
         self.set_view(dest, managed, layout);
         Ok(())
     }
@@ -287,52 +284,84 @@ impl Heap for Model {
         }
     }
 
-    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         let provider = self.provider(source)?;
-        self.acquire(provider)?;
-        self.hold_export(dest, provider, None);
+        let (of, _) = self.acquire(provider)?;
+        self.put_export(dest, Held::PickleBuffer(Some(of)));
         Ok(())
     }
 
     fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent> {
         let provider = self.provider(source)?;
-        let answer = match self.kind(provider) {
-            Kind::Exporter { closed: true, .. } | Kind::View { released: true, .. } => {
-                return Err(NotLent::Released);
-            }
+        let (of, layout) = self.acquire(provider)?;
+        let answer = match self.kind(of) {
             Kind::Exporter { flavour, bytes, .. } => request::of_exporter(*flavour, bytes.len(), request),
-            Kind::View { layout, .. } => request::of_view(layout, request),
-            other => unreachable!("{other:?} has no buffer"),
+            _ => request::of_view(&layout, request),
         };
-        // What is refused goes if nothing else refers to it.
-        let acquired = self.acquire(provider);
         match answer {
             Ok(answer) => {
-                acquired?;
-                self.hold_export(dest, provider, Some(Box::new(answer)));
+                self.put_export(dest, Held::RawBuffer(Some(of), Box::new(answer)));
                 Ok(())
             }
             Err(refused) => {
-                self.relinquish(provider);
+                self.relinquish(of);
                 Err(refused.into())
             }
         }
     }
 
+    fn lend(&mut self, dest: Slot, source: Source<'_>, body: Body) -> Result<(), NotLent> {
+        let source = self.provider(source)?;
+        self.retain(source);
+        match self.view_on(source) {
+            Ok(view) => {
+                self.forget(view);
+                let lender = self.add(Kind::Lender { source, body, kept: Vec::new(), outstanding: 0 });
+                self.put_export(dest, Held::Lender(lender));
+                Ok(())
+            }
+            Err(error) => {
+                self.forget(source);
+                Err(error)
+            }
+        }
+    }
+
+    fn outstanding(&self, export: Slot) -> Option<usize> {
+        let Some(Held::Lender(lender)) = self.exports[export.at()] else { return None };
+        match self.kind(lender) {
+            Kind::Lender { body, outstanding, .. } => {
+                Some(if body.releases() { (*outstanding).into() } else { 0 })
+            }
+            other => unreachable!("{export} holds {other:?}"),
+        }
+    }
+
     fn answer(&self, export: Slot) -> Option<&Answer> {
-        self.exports[export.at()].as_ref()?.answer.as_deref()
+        match self.exports[export.at()].as_ref()? {
+            Held::RawBuffer(_, answer) => Some(answer),
+            _ => None,
+        }
     }
 
     fn lender(&self, export: Slot) -> Result<Owner, Released> {
         let held = self.exports[export.at()].as_ref().expect("only filled slots are asked");
-        held.of.map(|of| self.owner_of(of)).ok_or(Released)
+        held.of().map(|of| self.owner_of(of)).ok_or(Released)
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = self.exports.get_mut(export)
-            && let Some(provider) = held.of.take()
-        {
-            self.relinquish(provider);
+        match self.exports.get_mut(export) {
+            Some(Held::PickleBuffer(of) | Held::RawBuffer(of, _)) => {
+                let of = of.take();
+                of.into_iter().for_each(|of| self.relinquish(of));
+            }
+            Some(&mut Held::Lender(lender)) => {
+                if let Kind::Lender { kept, .. } = self.kind_mut(lender) {
+                    let kept = std::mem::take(kept);
+                    kept.into_iter().for_each(|view| self.forget(view));
+                }
+            }
+            None => {}
         }
     }
 
@@ -351,9 +380,9 @@ impl Heap for Model {
         self.iterators.put(dest, Iteration { target: Some(target), next: 0, length, unpack: None });
     }
 
-    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
-        let target = self.provider(source)?;
-        let layout = self.acquire(target)?;
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), NotLent> {
+        let source = self.provider(source)?;
+        let (target, layout) = self.acquire(source)?;
         self.empty(dest);
         let unpack = Some(Box::new((layout, format)));
         self.iterators.put(dest, Iteration { target: Some(target), next: 0, length: 0, unpack });
@@ -401,9 +430,17 @@ impl Heap for Model {
         Ok(item)
     }
 
-    fn hold(&mut self, slot: Slot) -> Result<Hold, Released> {
-        let of = self.provider(Source::Slot(slot))?;
-        Ok(Hold { of, layout: self.acquire(of)? })
+    fn hold(&mut self, slot: Slot) -> Result<Hold, NotLent> {
+        let provider = self.provider(Source::Slot(slot))?;
+        let (of, layout) = self.acquire(provider)?;
+        Ok(Hold { of, layout })
+    }
+
+    fn hold_same(&mut self, export: Slot) -> Result<Hold, NotLent> {
+        let provider = self.provider(Source::Slot(export))?;
+        let provider = if let Kind::Lent { view, .. } = self.kind(provider) { *view } else { provider };
+        let (of, layout) = self.acquire(provider)?;
+        Ok(Hold { of, layout })
     }
 
     fn held_layout<'a>(&'a self, hold: &'a Hold) -> &'a Layout {

@@ -8,10 +8,10 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Held, Iteration, Native, Target, cursor, flavour, gather, is_closed, operate};
+use super::{Held, Iteration, Native, Target, cursor, export, flavour, gather, is_closed, operate};
 use crate::exporter::{
-    Answer, Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, MapError, Mapping, Mmap,
-    Provider, Released, Request, Stream, View,
+    Answer, Array, Body, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, Lender, MapError,
+    Mapping, Mmap, Provider, Released, Request, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
@@ -131,12 +131,12 @@ impl Heap for Native {
         operate(self.exporter(exporter), f)
     }
 
-    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         if let Source::Slot(slot) = source
             && slot.kind == SlotKind::View
         {
             let layout = self.viewed(slot).layout()?.clone();
-            return self.derive(dest, slot, layout);
+            return Ok(self.derive(dest, slot, layout)?);
         }
         let view = View::new(self.acquire(source)?);
         self.set_view(dest, view);
@@ -179,9 +179,9 @@ impl Heap for Native {
         }
     }
 
-    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         let export = self.acquire(source)?;
-        self.exports.put(dest, Held { export: Some(export), answer: None });
+        self.exports.put(dest, Held::PickleBuffer(Some(export)));
         Ok(())
     }
 
@@ -194,22 +194,48 @@ impl Heap for Native {
                 return Err(refused.into());
             }
         };
-        self.exports.put(dest, Held { export: Some(export), answer: Some(Box::new(answer)) });
+        self.exports.put(dest, Held::RawBuffer(Some(export), Box::new(answer)));
         Ok(())
     }
 
+    fn lend(&mut self, dest: Slot, source: Source<'_>, body: Body) -> Result<(), NotLent> {
+        let source = match source {
+            Source::Bytes(bytes) => Bytes::new(bytes).into(),
+            Source::Slot(slot) => match slot.kind {
+                SlotKind::View => self.viewed(slot).clone().into(),
+                SlotKind::Export => {
+                    self.exports[slot.at()].as_ref().expect("only filled slots are asked").of()?
+                }
+                _ => self.exporter(slot).clone(),
+            },
+        };
+        drop(export(&source)?);
+        self.exports.put(dest, Held::Lender(Lender::new(source, body)));
+        Ok(())
+    }
+
+    fn outstanding(&self, export: Slot) -> Option<usize> {
+        let Some(Held::Lender(lender)) = &self.exports[export.at()] else { return None };
+        Some(if lender.body().releases() { lender.exports() } else { 0 })
+    }
+
     fn answer(&self, export: Slot) -> Option<&Answer> {
-        self.exports[export.at()].as_ref()?.answer.as_deref()
+        match self.exports[export.at()].as_ref()? {
+            Held::RawBuffer(_, answer) => Some(answer),
+            _ => None,
+        }
     }
 
     fn lender(&self, export: Slot) -> Result<Owner, Released> {
         let held = self.exports[export.at()].as_ref().expect("only filled slots are asked");
-        held.export.as_ref().map(|export| self.owner_of(export.provider().clone())).ok_or(Released)
+        held.of().map(|of| self.owner_of(of))
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = self.exports.get_mut(export) {
-            held.export = None;
+        match self.exports.get_mut(export) {
+            Some(Held::PickleBuffer(export) | Held::RawBuffer(export, _)) => *export = None,
+            Some(Held::Lender(lender)) => lender.let_go(),
+            None => {}
         }
     }
 
@@ -224,7 +250,7 @@ impl Heap for Native {
         self.iterators.put(dest, Iteration { target: Some(target), next: 0, unpacks: false });
     }
 
-    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), NotLent> {
         let target = Some(Target::Unpack(self.acquire(source)?, format));
         self.iterators.put(dest, Iteration { target, next: 0, unpacks: true });
         Ok(())
@@ -280,8 +306,15 @@ impl Heap for Native {
         Ok(item)
     }
 
-    fn hold(&mut self, slot: Slot) -> Result<Export, Released> {
+    fn hold(&mut self, slot: Slot) -> Result<Export, NotLent> {
         self.acquire(Source::Slot(slot))
+    }
+
+    fn hold_same(&mut self, slot: Slot) -> Result<Export, NotLent> {
+        match self.exports[slot.at()].as_ref().expect("only filled slots are asked").of()? {
+            Provider::Lent(lent) => Ok(lent.view().export()?),
+            other => export(&other),
+        }
     }
 
     fn held_layout<'a>(&'a self, hold: &'a Export) -> &'a Layout {

@@ -17,15 +17,27 @@ class PyBuffer(ctypes.Structure):
 
 def c_api(name, result, *arguments):
     """A function of the C API; one that gives -1 or NULL with an exception raises it."""
-    function = getattr(ctypes.pythonapi, name)
+    function = ctypes.pythonapi[name]
     function.restype, function.argtypes = result, arguments
     return function
 
 
 A_BUFFER, SIZE = ctypes.POINTER(PyBuffer), ctypes.c_ssize_t
 PyObject_GetBuffer = c_api("PyObject_GetBuffer", ctypes.c_int, ctypes.py_object, A_BUFFER, ctypes.c_int)
-PyObject_CheckBuffer = c_api("PyObject_CheckBuffer", ctypes.c_int, ctypes.py_object)
 PyBuffer_Release = c_api("PyBuffer_Release", None, A_BUFFER)
+
+try:
+    PyObject_CheckBuffer = c_api("PyObject_CheckBuffer", ctypes.c_int, ctypes.py_object)
+except AttributeError:
+    # A macro before 3.9.
+    def PyObject_CheckBuffer(obj):
+        try:
+            memoryview(obj).release()
+        except TypeError:
+            return False
+        except Exception:
+            pass
+        return True
 
 
 def number(value):

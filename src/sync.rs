@@ -3,8 +3,8 @@
 //! Whatever decides the outcome of a race is imported from here, so that a model checker can stand in
 //! for `std` by a switch in this file alone, and the exporters that it explores are the ones that ship.
 
-pub use std::sync::Arc;
 pub use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+pub use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One byte of memory. It is `std`'s under every switch: exported memory is laid out as bytes, which the
 /// atomics of a model checker are not, and the order of racing bytes is nobody's promise (clause D1).

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buflock::check::Check;
-use buflock::exporter::{ByteArray, Bytes, Exported, Fault, Layout, View, plant};
+use buflock::exporter::{ByteArray, Bytes, Exported, Fault, Layout, Request, View, plant};
 use buflock::judge::{Divergence, Verdict};
 use buflock::program::Program;
 use buflock::program::generate::{self, Shape};
@@ -167,6 +167,24 @@ fn a_view_outlives_its_exporter() {
     view.write(7, b"x").unwrap();
     view.release().unwrap();
     assert_eq!(array.exports(), 0);
+}
+
+#[test]
+fn read_only_memory_is_lent_for_writing() {
+    let _planted = with(Fault::ReadOnlyLentForWriting);
+    assert!(Bytes::new(b"abc").export().answer(Request::FULL).is_ok_and(|answer| answer.readonly));
+    plant(None);
+    let clean = Bytes::new(b"abc");
+    plant(Some(Fault::ReadOnlyLentForWriting));
+    assert!(clean.export().answer(Request::FULL).is_err());
+}
+
+#[test]
+fn gaps_are_lent_as_a_block() {
+    let _planted = with(Fault::GapsLentAsBlock);
+    let view = View::new(array().export());
+    let gaps = view.derive(view.layout().unwrap().slice(0, 4, 2)).unwrap();
+    assert!(gaps.export().unwrap().answer(Request::SIMPLE).is_ok_and(|answer| answer.strides.is_none()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod substitutes;
 
 use buflock::exporter::{Layout, Mapping, TypeCode, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Value};
-use buflock::program::op::{HELPERS, HELPERS_MODULE, home};
+use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture, native};
@@ -276,8 +276,9 @@ impl CPython {
         if !fits {
             return self.observe(py, step, &result);
         }
+        let told = if step.op == Op::Request { self.fields(py, &result) } else { Value::Stored };
         drop(self.put(dest, result));
-        Value::Stored
+        told
     }
 
     fn observe(&self, py: Python<'_>, step: &Step, object: &Object) -> Value {
@@ -288,8 +289,30 @@ impl CPython {
             (Op::BufferInfo, Value::Tuple(info), Some(slot)) => {
                 Value::Tuple(from_start(py, self.slot(slot).as_ref(), info))
             }
+            (Op::Fields, Value::Tuple(_), _) => self.fields_of(py, object),
             (_, value, _) => value,
         }
+    }
+
+    /// What a `Py_buffer` was filled in with.
+    fn fields(&self, py: Python<'_>, held: &Object) -> Value {
+        let name = self.names[Op::Fields as usize].as_ref().expect("a method has a name");
+        match raw::call_method(py, name, std::slice::from_ref(held)) {
+            Ok(fields) => self.fields_of(py, &fields),
+            Err(Raised) => {
+                drop(raw::fetch_error(py, &[]));
+                Value::Foreign("Py_buffer that cannot be read".into())
+            }
+        }
+    }
+
+    /// The same, of the tuple: its second field is an object of the program.
+    fn fields_of(&self, py: Python<'_>, fields: &Object) -> Value {
+        let field = |(place, field): (usize, &Object)| match place {
+            1 => self.owner(py, field),
+            _ => value(py, &self.to_bytes, field),
+        };
+        Value::Tuple(raw::items(py, fields).iter().enumerate().map(field).collect())
     }
 
     /// Which of the program's objects this is. A `bytes` is as good as any of the same contents.
@@ -339,6 +362,7 @@ pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>>
             let text = std::ffi::CString::new(HELPERS).expect("no line contains a zero");
             PyModule::from_code(py, &text, c"helpers.py", c"helpers")?
         }
+        RAW_BUFFER_MODULE => raw::held::module(py)?,
         _ => py.import(module)?,
     };
     path.split('.').try_fold(module.into_any(), |object, name| object.getattr(name))
@@ -516,13 +540,19 @@ impl Subject for CPython {
             self.error = None;
             self.iterators.clear();
             self.exports.clear();
-            let views = std::mem::take(&mut self.views);
+            let mut views = std::mem::take(&mut self.views);
             let exporters = std::mem::take(&mut self.exporters);
             let alone = |slot: Slot, object: &Object| {
                 let found = raw::references(py, object);
                 (found != 1).then_some(Unrest::References { slot, expected: 1, found })
             };
-            // A view that another one shows is referred to by that until it goes.
+            // A view that another one shows, or that is behind what another one shows, is referred to until that goes.
+            let is_last = |view: &Object| raw::references(py, view) == 1 && raw::view_exports(py, view) == 0;
+            while let Some(slot) =
+                Slot::all(SlotKind::View).find(|slot| views[slot.at()].as_ref().is_some_and(is_last))
+            {
+                drop(views.take(slot));
+            }
             let mut unrest = Slot::all(SlotKind::View)
                 .filter_map(|slot| Some((slot, views[slot.at()].as_ref()?)))
                 .filter(|(_, view)| raw::view_exports(py, view) == 0)

@@ -5,6 +5,7 @@
 //! function takes the token `Python<'_>`, which proves that the thread is attached, and owned
 //! references (`Py<PyAny>`), which prove that the objects live: that is what makes them safe.
 
+pub mod held;
 pub mod lend;
 mod objects;
 
@@ -613,6 +614,9 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
         // SAFETY: a live view holds its owner, and a view that is an owner is alive as long as it is
         // exported, so that its own owner is there too.
         unsafe {
+            if let Some(view) = objects::wrapped(py, owner) {
+                owner = view;
+            }
             if ffi::Py_TYPE(owner) != &raw mut ffi::PyMemoryView_Type {
                 return block(py, owner).0;
             }

@@ -9,7 +9,10 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
-use super::{Array, ByteArray, Bytes, Layout, Mmap, NotExported, Stream, Text, View};
+use super::{
+    Answer, Array, ByteArray, Bytes, Layout, Lender, Lent, Mmap, NotExported, Refused, Request, Stream, Text,
+    View,
+};
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// What an exporter gives out: one block of memory, valid until the export is released (G4, L1).
@@ -107,6 +110,10 @@ pub enum Provider {
     Text(Text),
     /// A memoryview.
     View(View),
+    /// An object of a class with `__buffer__`.
+    Lender(Lender),
+    /// What a consumer of such an object holds. It gives nothing to anyone else.
+    Lent(Lent),
 }
 
 impl Provider {
@@ -120,6 +127,8 @@ impl Provider {
             Self::Stream(_) => Stream::NAME,
             Self::Text(_) => Text::NAME,
             Self::View(_) => View::NAME,
+            Self::Lender(_) => Lender::NAME,
+            Self::Lent(_) => Lent::NAME,
         }
     }
 
@@ -134,8 +143,9 @@ impl Provider {
             Self::Array(array) => Ok(array.export()),
             Self::Mmap(map) => Ok(map.export()?),
             Self::Stream(stream) => Ok(stream.export()?),
-            Self::Text(_) => Err(NotExported::NoBuffer),
+            Self::Text(_) | Self::Lent(_) => Err(NotExported::NoBuffer),
             Self::View(view) => Ok(view.export()?),
+            Self::Lender(lender) => lender.export(),
         }
     }
 
@@ -149,6 +159,8 @@ impl Provider {
             Self::Stream(stream) => stream.exports(),
             Self::Text(text) => text.exports(),
             Self::View(view) => view.exports(),
+            Self::Lender(lender) => lender.exports(),
+            Self::Lent(lent) => lent.exports(),
         }
     }
 
@@ -162,6 +174,8 @@ impl Provider {
             (Self::Stream(a), Self::Stream(b)) => a.same(b),
             (Self::Text(a), Self::Text(b)) => a.same(b),
             (Self::View(a), Self::View(b)) => a.same(b),
+            (Self::Lender(a), Self::Lender(b)) => a.same(b),
+            (Self::Lent(a), Self::Lent(b)) => a.same(b),
             _ => false,
         }
     }
@@ -176,6 +190,9 @@ impl Provider {
             Self::Stream(stream) => stream.is_stained(),
             Self::Text(text) => text.is_stained(),
             Self::View(view) => view.is_stained(),
+            // It has no count of its own.
+            Self::Lender(_) => false,
+            Self::Lent(lent) => lent.is_stained(),
         }
     }
 
@@ -192,6 +209,8 @@ impl Provider {
                 Self::Stream(stream) => stream.release_raw(),
                 Self::Text(text) => text.release_raw(),
                 Self::View(view) => view.release_raw(),
+                Self::Lender(_) => unreachable!("what it gives out is lent"),
+                Self::Lent(lent) => lent.release_raw(),
             }
         }
     }
@@ -208,7 +227,7 @@ macro_rules! providers {
     };
 }
 
-providers! { Bytes ByteArray Array Mmap Stream Text View }
+providers! { Bytes ByteArray Array Mmap Stream Text View Lender }
 
 /// One outstanding export. It keeps the exporter alive and its memory where it is, and is released when dropped.
 pub struct Export {
@@ -231,6 +250,21 @@ impl Export {
     #[inline]
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// What a consumer is told that asked with these flags (G5).
+    ///
+    /// # Errors
+    /// If they cannot be met. The export is then to be given back.
+    pub fn answer(&self, request: Request) -> Result<Answer, Refused> {
+        let spoiled = |fault| self.provider.is_stained() && super::planted(fault);
+        let request = if spoiled(Fault::ReadOnlyLentForWriting) { request.to_read() } else { request };
+        match self.provider {
+            Provider::View(_) | Provider::Lent(_) if !spoiled(Fault::GapsLentAsBlock) => {
+                self.layout.lend_again(request)
+            }
+            _ => self.layout.lend(request),
+        }
     }
 
     /// Is writing refused?

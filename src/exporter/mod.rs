@@ -52,9 +52,11 @@ mod format;
 #[cfg(test)]
 mod last_words;
 mod layout;
+mod lender;
 mod locked;
 mod mmap;
 pub mod planted;
+mod request;
 mod same;
 mod storage;
 mod stream;
@@ -69,12 +71,14 @@ pub use export::{Export, Provider, RawExport};
 pub use export_count::{ExportCount, Locked, Remaining};
 pub use format::{ByteOrder, Code, Format};
 pub use layout::{CastError, ItemOrder, Layout, Offsets, PlaceError};
+pub use lender::{Body, Lender, Lent};
 pub use locked::{
     Access, AcquireRead, AcquireWrite, Exposed, LockError, LockedBuffer, LockedProcs, Object, Release,
     acquire_locked_read, acquire_locked_write, raise, release_locked, take_error,
 };
 pub use mmap::{Map, MapError, Mapping, Mmap};
 pub use planted::{Fault, plant, planted};
+pub use request::{Answer, Refused, Request};
 pub use same::same_bytes;
 pub use storage::{Block, Operation};
 pub use stream::Stream;
@@ -113,8 +117,10 @@ pub enum NotExported {
     Released,
     /// The map has been closed: `ValueError` in Python.
     Closed,
-    /// Objects of this type have locks only: `TypeError` in Python.
+    /// Objects of this type have locks only, or what they gave was no view: `TypeError` in Python.
     NoBuffer,
+    /// A `__buffer__` raised an error of its own, which programs make an `EOFError`.
+    Raised,
 }
 
 impl fmt::Display for NotExported {
@@ -123,6 +129,7 @@ impl fmt::Display for NotExported {
             Self::Released => Released.fmt(f),
             Self::Closed => Closed.fmt(f),
             Self::NoBuffer => f.write_str("objects of this type have no buffer"),
+            Self::Raised => f.write_str("the object raised an error"),
         }
     }
 }

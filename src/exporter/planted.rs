@@ -38,11 +38,15 @@ pub enum Fault {
     MissingReleaseOnErrorPath,
     /// The release of one view frees the exporter although other views share its managed buffer (M4).
     ViewOutlivesExporter,
+    /// A request for writing is met with read-only memory (G5).
+    ReadOnlyLentForWriting,
+    /// A view whose items have gaps between them is lent to whoever asks for no strides (G5).
+    GapsLentAsBlock,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ExportNotCounted,
         Self::ResizeIgnoresExports,
         Self::RefusedResizeChangesLength,
@@ -51,6 +55,8 @@ impl Fault {
         Self::StaleLengthAfterResize,
         Self::MissingReleaseOnErrorPath,
         Self::ViewOutlivesExporter,
+        Self::ReadOnlyLentForWriting,
+        Self::GapsLentAsBlock,
     ];
 
     /// Its name in kebab case, as the command line takes it.
@@ -64,6 +70,8 @@ impl Fault {
             Self::StaleLengthAfterResize => "stale-length-after-resize",
             Self::MissingReleaseOnErrorPath => "missing-release-on-error-path",
             Self::ViewOutlivesExporter => "view-outlives-exporter",
+            Self::ReadOnlyLentForWriting => "read-only-lent-for-writing",
+            Self::GapsLentAsBlock => "gaps-lent-as-block",
         }
     }
 }

@@ -49,6 +49,7 @@ clauses! {
     G1: "a successful acquire adds exactly one export of the object";
     G2: "a refused acquire raises BufferError and adds no export";
     G4: "while an export lives, the memory stays valid, in place and of the same length";
+    G5: "the fields of an export follow the flags of the request";
     R3: "after the last release the exporter is as free as before the first";
     R4: "releasing a memoryview again is harmless";
     R5: "an exporter that dies with exports outstanding is a reportable fault";
@@ -140,7 +141,10 @@ fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
         Difference::Outcome { expected, found, .. } => match (op, expected, found) {
             (Some(Op::Release | Op::With), Outcome::Raised(BufferError), _) if on_view => Clause::M3,
             (Some(Op::Release | Op::With), Outcome::Value(_), _) if on_view => Clause::R4,
-            (Some(Op::NewView | Op::GetBuffer | Op::Acquire), _, _) => Clause::G2,
+            (Some(Op::Request | Op::Fields), Outcome::Value(_), Outcome::Value(_)) => Clause::G5,
+            (Some(Op::Request | Op::ContiguousView | Op::NewView | Op::GetBuffer | Op::Acquire), _, _) => {
+                Clause::G2
+            }
             (_, Outcome::Raised(BufferError), Outcome::Value(_)) => Clause::S1,
             (_, Outcome::Value(_), Outcome::Raised(BufferError)) => Clause::R3,
             (_, Outcome::Raised(BufferError), _) | (_, _, Outcome::Raised(BufferError)) => Clause::S3,

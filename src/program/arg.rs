@@ -13,7 +13,8 @@ pub enum SlotKind {
     Exporter,
     /// A `memoryview`.
     View,
-    /// An export that a consumer written in C holds: a `pickle.PickleBuffer`; or a lock (PEP 298).
+    /// An export that a consumer written in C holds: a `pickle.PickleBuffer`, or a `Py_buffer`; or a lock (PEP 298); or an
+    /// object of a class with `__buffer__`, which makes exports.
     Export,
     /// An iterator over an exporter or a view.
     Iterator,

@@ -6,7 +6,7 @@
 
 use super::{
     Arg, Op, Program, Slot, SlotKind, Step, Yields, limits,
-    op::{PATTERNS, Role, STRUCT_FORMATS},
+    op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
 };
 
 /// Repairs `program` in place. Idempotent.
@@ -62,6 +62,9 @@ pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
     if role == Role::Buffers && !matches!(arg, Arg::List(_) | Arg::Tuple(_)) {
         *arg = Arg::List([std::mem::replace(arg, Arg::None)].into());
     }
+    if let Some(whole) = of_c(arg, role) {
+        *arg = whole;
+    }
     match arg {
         Arg::Slice(_) if role != Role::Key => *arg = Arg::None,
         Arg::Bytes(_) | Arg::Str(_) | Arg::Slot(_) if role == Role::Pattern => {
@@ -88,6 +91,30 @@ pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
         }
         _ => fix_leaf(arg),
     }
+}
+
+/// What stands for an argument of a function of C, which cannot be told anything of another type.
+fn of_c(arg: &Arg, role: Role) -> Option<Arg> {
+    let small = |arg: &Arg, least: i128| match arg {
+        Arg::Int(int) => Arg::int(int.value().clamp(least, 8) as i64),
+        _ => Arg::int(0),
+    };
+    Some(match (role, arg) {
+        (Role::Flags, Arg::Int(int)) => Arg::int(i64::from(int.value() as i32)),
+        (Role::Flags, _) => Arg::int(0),
+        (Role::ReadOrWrite, Arg::Int(int)) if int.value() == 0x200 => Arg::int(0x200),
+        (Role::ReadOrWrite, _) => Arg::int(0x100),
+        (Role::Order, Arg::Str(order)) if ORDERS.contains(&&**order) => return None,
+        (Role::Order, _) => Arg::Str(ORDERS[0].into()),
+        (Role::Numbers, Arg::List(items) | Arg::Tuple(items)) => {
+            Arg::Tuple(items.iter().map(|item| small(item, -8)).collect())
+        }
+        (Role::Numbers, _) => Arg::Tuple([].into()),
+        (Role::Small, _) => small(arg, 0),
+        (Role::Block, Arg::Bytes(_)) => return None,
+        (Role::Block, _) => Arg::bytes(b""),
+        _ => return None,
+    })
 }
 
 fn fix_leaf(arg: &mut Arg) {

@@ -1,5 +1,66 @@
-# What programs call that no module of Python has: calls into C that hold a buffer while they work, from end to end.
+# What programs call that no module of Python has: classes that lend a buffer, and calls into C that hold one while they
+# work, from end to end.
 # A script that reproduces a finding carries these lines.
+
+
+class SilentLender:
+    """A class with __buffer__ (PEP 688), which lends the memory of another object as its body says."""
+
+    def __init__(self, source, body):
+        memoryview(source).release()
+        self.source, self.body, self.kept, self.lent = source, body, [], []
+
+    def __buffer__(self, flags):
+        if self.body == "wrong":
+            return b"no view"
+        if self.body == "raises":
+            raise EOFError("no buffer today")
+        if self.body == "reuses" and self.kept:
+            return self.kept[0]
+        view = memoryview(self.source)
+        if self.body == "readonly":
+            view = view.toreadonly()
+        if self.body == "released":
+            view.release()
+        if self.body in ("keeps", "reuses"):
+            self.kept.append(view)
+        return view
+
+    def release(self):
+        """Lets go of the views that it keeps."""
+        self.kept.clear()
+
+    def outstanding(self):
+        """How many views were lent, live and were not given back, if it releases what is given back."""
+        return sum(lent() is not None for lent in self.lent)
+
+
+class TellingLender(SilentLender):
+    """The same with __release_buffer__. A view that it has not lent, or that comes twice, is an error there."""
+
+    def __buffer__(self, flags):
+        import weakref
+        view = super().__buffer__(flags)
+        if self.body in ("lends", "readonly"):
+            self.lent.append(weakref.ref(view))
+        return view
+
+    def __release_buffer__(self, view):
+        if self.body in ("lends", "readonly"):
+            place = [lent() is view for lent in self.lent].index(True)
+            del self.lent[place]
+            view.release()
+
+
+def Lender(source, body):
+    """An object that lends the memory of another one by its class."""
+    if not isinstance(body, str):
+        raise TypeError("a body is a str")
+    if body not in ("lends", "silent", "readonly", "keeps", "reuses", "released", "wrong", "raises"):
+        raise ValueError("no such body")
+    if type(source).__name__ == "PickleBuffer":
+        raise TypeError("a PickleBuffer may be released while it is lent")
+    return (SilentLender if body == "silent" else TellingLender)(source, body)
 
 
 def digest(data):

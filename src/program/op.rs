@@ -35,6 +35,13 @@ pub enum Syntax {
     Drop,
 }
 
+/// What [`home`] calls the module of [`RAW_BUFFER`].
+pub const RAW_BUFFER_MODULE: &str = "raw_buffer";
+
+/// The functions of programs that call the C API on a `Py_buffer`, as Python; an interpreter that is embedded has them
+/// in its own language.
+pub const RAW_BUFFER: &str = include_str!("raw_buffer.py");
+
 /// What [`home`] calls the module of [`HELPERS`].
 pub const HELPERS_MODULE: &str = "helpers";
 
@@ -46,14 +53,16 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "digest" | "lock" | "mapped_file" | "read_from_file" | "received" | "written" => {
+        "Lender" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received" | "written" => {
             (HELPERS_MODULE, name)
         }
+        "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
+        | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
     }
 }
 
-/// The class of an exporter.
+/// The class of an exporter, or of what is in a slot of exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// `bytes`
@@ -66,13 +75,31 @@ pub enum Class {
     Mmap,
     /// `io.BytesIO`
     BytesIO,
+    /// `pickle.PickleBuffer`, which holds an export as a consumer in C does.
+    PickleBuffer,
+    /// A `Py_buffer` that was asked for with flags.
+    PyBuffer,
+    /// A lock by the interface of PEP 298.
+    Lock,
+    /// A class with `__buffer__`.
+    Lender,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 5] = [Class::Bytes, Class::ByteArray, Class::Array, Class::Mmap, Class::BytesIO];
+    pub const ALL: [Class; 9] = [
+        Class::Bytes,
+        Class::ByteArray,
+        Class::Array,
+        Class::Mmap,
+        Class::BytesIO,
+        Class::PickleBuffer,
+        Class::PyBuffer,
+        Class::Lock,
+        Class::Lender,
+    ];
 
-    /// As it is written in a program.
+    /// What makes one in a program.
     pub const fn name(self) -> &'static str {
         match self {
             Class::Bytes => "bytes",
@@ -80,17 +107,21 @@ impl Class {
             Class::Array => "array.array",
             Class::Mmap => "mmap.mmap",
             Class::BytesIO => "io.BytesIO",
+            Class::PickleBuffer => "PickleBuffer",
+            Class::PyBuffer => "get_buffer",
+            Class::Lock => "lock",
+            Class::Lender => "Lender",
         }
     }
 }
 
 /// The classes that have an operation. Whether a version of Python has it as well is a question of its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Classes(u8);
+pub struct Classes(u16);
 
 impl Classes {
     /// All of them; what a class answers to an operator that it does not know is an outcome too.
-    pub const ANY: Classes = Classes(u8::MAX);
+    pub const ANY: Classes = Classes(u16::MAX);
 
     const fn of(classes: &[Class]) -> Classes {
         let (mut bits, mut place) = (0, 0);
@@ -223,7 +254,24 @@ pub enum Role {
     Advice,
     /// What memory is locked for: `"read"` or `"write"`.
     LockAccess,
+    /// The flags of a request for a buffer: any `int` of C.
+    Flags,
+    /// `PyBUF_READ` or `PyBUF_WRITE`.
+    ReadOrWrite,
+    /// One of [`ORDERS`].
+    Order,
+    /// A tuple of a few small numbers: an index, or a shape.
+    Numbers,
+    /// A small number that is not below zero.
+    Small,
+    /// The bytes of a block, and nothing else.
+    Block,
+    /// The name of a [`Body`](crate::exporter::Body): what a class does with its buffer.
+    Body,
 }
+
+/// The orders of items, as the C API has them.
+pub const ORDERS: &[&str] = &["C", "F", "A"];
 
 /// The regular expressions of programs.
 pub const PATTERNS: &[&str] = &["a", "ab", "[ab]+", "(?s:.)", "a|bb"];
@@ -257,7 +305,7 @@ pub struct Row {
     pub syntax: Syntax,
     /// What it is done on.
     pub on: On,
-    /// Which exporters have it, if it is done on one.
+    /// Which exporters or exports have it, if it is done on one.
     pub classes: Classes,
     /// What its arguments are for.
     pub args: &'static [Role],
@@ -413,12 +461,12 @@ operations! {
     // Exports held by a consumer in C.
     Acquire: Call("PickleBuffer"), Nothing, 1 of [Exporter], Into(Export), 18;
     ReleaseExport: Method("release"), Export, 0 of [], Value, 14;
-    Raw: Method("raw"), Export, 0 of [], Into(View), 6;
+    Raw: Method("raw"), Export of PickleBuffer, 0 of [], Into(View), 6;
     // Locks, by the interface of PEP 298; like exports, they are held.
     Lock: Call("lock"), Nothing, 1 of [Exporter LockAccess], Into(Export), 12;
-    LockedLength: Function("len"), Export, 0 of [], Value, 2;
-    LockedBytes: Method("tobytes"), Export, 0 of [], Value, 4;
-    LockedWrite: Method("write"), Export, 2 of [Index Lines], Value, 5;
+    LockedLength: Function("len"), Export of Lock, 0 of [], Value, 2;
+    LockedBytes: Method("tobytes"), Export of Lock, 0 of [], Value, 4;
+    LockedWrite: Method("write"), Export of Lock, 2 of [Index Lines], Value, 5;
     // Calls into C that hold a buffer while they work.
     Crc32: Call("zlib.crc32"), Nothing, 1 of [Buffer Size], Value, 3;
     Hexlify: Call("binascii.hexlify"), Nothing, 1 of [Buffer Separator Times], Value, 3;
@@ -431,6 +479,24 @@ operations! {
     Written: Call("written"), Nothing, 1 of [Buffers], Value, 1;
     Received: Call("received"), Nothing, 2 of [Writable Buffer], Value, 1;
     ReadFromFile: Call("read_from_file"), Nothing, 2 of [Writable Buffer], Value, 1;
+    // Objects of classes with `__buffer__`.
+    NewLender: Call("Lender"), Nothing, 2 of [Exporter Body], Into(Export), 10;
+    Outstanding: Method("outstanding"), Export of Lender, 0 of [], Value, 2;
+    // The raw door: an export held as a `Py_buffer`, and what the C API does with one.
+    Request: Call("get_buffer"), Nothing, 2 of [Exporter Flags], Into(Export), 24;
+    ReleaseCopy: Method("release_copy"), Export of PyBuffer, 0 of [], Value, 5;
+    Fields: Method("fields"), Export of PyBuffer, 0 of [], Value, 4;
+    IsContiguous: Method("is_contiguous"), Export of PyBuffer, 1 of [Order], Value, 3;
+    ToContiguous: Method("to_contiguous"), Export of PyBuffer, 1 of [Order], Value, 4;
+    FromContiguous: Method("from_contiguous"), Export of PyBuffer, 2 of [Block Order], Value, 4;
+    GetPointer: Method("get_pointer"), Export of PyBuffer, 1 of [Numbers], Value, 2;
+    FromBuffer: Method("from_buffer"), Export of PyBuffer, 0 of [], Value, 3;
+    FromMemory: Method("from_memory"), Export of PyBuffer, 0 of [], Value, 2;
+    CopyData: Call("copy_data"), Nothing, 2 of [Writable Block], Value, 3;
+    ContiguousView: Call("contiguous_view"), Nothing, 3 of [Exporter ReadOrWrite Order], Into(View), 8;
+    ContiguousStrides: Call("contiguous_strides"), Nothing, 3 of [Numbers Small Order], Value, 1;
+    FillInfo: Call("fill_info"), Nothing, 3 of [Block Small Flags], Value, 2;
+    SizeFromFormat: Call("size_from_format"), Nothing, 1 of [StructFormat], Value, 1;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

@@ -343,6 +343,13 @@ mod tests {
             Role::LockAccess => Arg::Str("write".into()),
             Role::State => Arg::Tuple([Arg::bytes(b"abc"), Arg::int(1), Arg::None].into()),
             Role::Shape => Arg::List([Arg::int(2), Arg::int(3)].into()),
+            Role::Flags => Arg::int(0x1C),
+            Role::ReadOrWrite => Arg::int(0x100),
+            Role::Order => Arg::Str("F".into()),
+            Role::Numbers => Arg::Tuple([Arg::int(1)].into()),
+            Role::Small => Arg::int(1),
+            Role::Block => Arg::bytes(b"abc"),
+            Role::Body => Arg::Str("lends".into()),
         }
     }
 

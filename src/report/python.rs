@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{Place, Told, expectations};
-use crate::program::op::{HELPERS, HELPERS_MODULE, home};
+use crate::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER, RAW_BUFFER_MODULE, home};
 use crate::program::text::write_bytes;
 use crate::program::{Expect, Op, Program, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
@@ -83,10 +83,12 @@ fn imports(out: &mut String, program: &Program, said: &[Expect]) {
              sys.exit(2)\n",
         );
     }
-    let helps =
-        |step: &Step| matches!(step.op.row().syntax, Syntax::Call(name) if home(name).0 == HELPERS_MODULE);
-    if program.steps.iter().any(helps) {
-        let _ = write!(out, "\n{HELPERS}");
+    for (module, text) in [(HELPERS_MODULE, HELPERS), (RAW_BUFFER_MODULE, RAW_BUFFER)] {
+        let helps =
+            |step: &Step| matches!(step.op.row().syntax, Syntax::Call(name) if home(name).0 == module);
+        if program.steps.iter().any(helps) {
+            let _ = write!(out, "\n{text}");
+        }
     }
 }
 
@@ -95,7 +97,7 @@ fn import(step: &Step) -> Option<String> {
     let Syntax::Call(name) = step.op.row().syntax else { return None };
     let (module, attribute) = home(name);
     match module {
-        "builtins" | HELPERS_MODULE => None,
+        "builtins" | HELPERS_MODULE | RAW_BUFFER_MODULE => None,
         _ if name == attribute => Some(format!("from {module} import {name}")),
         _ => Some(format!("import {module}")),
     }
@@ -123,6 +125,10 @@ fn function(out: &mut String, at: usize, step: &Step) {
             Syntax::InPlace(_) | Syntax::SetItem | Syntax::DelItem | Syntax::With | Syntax::Drop
         );
     let _ = writeln!(out, "    {}{statement}", if is_statement { "" } else { "return " });
+    // It tells what it was filled in with, besides.
+    if let (Op::Request, Some(slot)) = (step.op, step.dest) {
+        let _ = writeln!(out, "    return {slot}.fields()");
+    }
 }
 
 /// What a step must see, as the script takes it: a kind, and an error or an expression.

@@ -10,7 +10,9 @@
 
 use smallvec::SmallVec;
 
-use crate::exporter::{Access, Code, Exported, Format, Layout, Mapping, Released, TypeCode};
+use crate::exporter::{
+    Access, Answer, Body, Code, Exported, Format, Layout, Mapping, Refused, Released, Request, TypeCode,
+};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot};
 
@@ -206,6 +208,29 @@ pub enum Owner {
     },
 }
 
+/// Why a request for a buffer was not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotLent {
+    /// The object is released or closed.
+    Released,
+    /// Its memory cannot be lent in this way.
+    Refused,
+    /// A `__buffer__` raised this.
+    Raised(ErrorClass),
+}
+
+impl From<Released> for NotLent {
+    fn from(Released: Released) -> NotLent {
+        NotLent::Released
+    }
+}
+
+impl From<Refused> for NotLent {
+    fn from(Refused: Refused) -> NotLent {
+        NotLent::Refused
+    }
+}
+
 /// A world of exporters, views, exports and iterators, each in a slot.
 pub trait Heap {
     /// An export that an operation holds while it runs.
@@ -246,7 +271,7 @@ pub trait Heap {
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R;
 
     /// Makes a view with a managed buffer of its own; of a view, one on the same managed buffer.
-    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released>;
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent>;
     /// Makes another view on the managed buffer of a view.
     fn derive(&mut self, dest: Slot, view: Slot, layout: Layout) -> Result<(), Released>;
     /// Releases a view, unless it has exports of its own (clause M3).
@@ -265,12 +290,28 @@ pub trait Heap {
     fn remember_hash(&mut self, view: Slot, of: Seen);
 
     /// Makes an export that a consumer holds until it releases it.
-    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released>;
-    /// Releases it; again is harmless.
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent>;
+    /// Makes one that the consumer holds as a `Py_buffer`, filled in as it asked for.
+    fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent>;
+    /// The class of what is in a filled slot of exports.
+    fn export_class(&self, export: Slot) -> Class;
+    /// What such an export was filled in with; `None` of one that was not asked for with flags.
+    fn answer(&self, export: Slot) -> Option<Answer>;
+    /// The object that gave an export which is held.
+    ///
+    /// # Errors
+    /// If it was released.
+    fn lender(&self, export: Slot) -> Result<Owner, Released>;
+    /// Makes an object of a class with `__buffer__`, in a slot of exports, that lends the memory of the source; a view of
+    /// that is made and released to see whether it can.
+    fn lend(&mut self, dest: Slot, source: Source<'_>, body: Body) -> Result<(), NotLent>;
+    /// How many exports such an object was not given back yet, if its body releases them, else 0; `None` of any other.
+    fn outstanding(&self, export: Slot) -> Option<usize>;
+    /// Releases it; again is harmless. An object of a class with `__buffer__` lets go of the views that it keeps.
     fn release_export(&mut self, export: Slot);
 
     /// Locks memory that can be locked so, by the interface of PEP 298, until the lock is released as an export is.
-    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released>;
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), NotLent>;
     /// What a lock is for, released or not; `None` of an export of PEP 3118.
     fn lock_access(&self, export: Slot) -> Option<Access>;
     /// The bytes of locked memory.
@@ -281,7 +322,7 @@ pub trait Heap {
     /// Makes an iterator. A stream is its own; its slot may then be given for that of an exporter.
     fn iterate(&mut self, dest: Slot, source: Slot);
     /// Makes an iterator over the items of a C-contiguous block, which it holds until it finds the end or goes.
-    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released>;
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), NotLent>;
     /// Whether an iterator is one of these: its items come in tuples.
     fn unpacks(&self, iterator: Slot) -> bool;
     /// Whether a filled slot of iterators holds a stream.
@@ -290,11 +331,15 @@ pub trait Heap {
     fn advance(&mut self, iterator: Slot) -> Result<Option<(Form, Seen)>, ErrorClass>;
 
     /// Acquires an export of the object in a slot for the length of an operation.
-    fn hold(&mut self, slot: Slot) -> Result<Self::Hold, Released>;
+    fn hold(&mut self, slot: Slot) -> Result<Self::Hold, NotLent>;
+    /// Acquires another export of the memory of one that a consumer holds, whoever gave that.
+    fn hold_same(&mut self, export: Slot) -> Result<Self::Hold, NotLent>;
     /// Where the items of a held export are.
     fn held_layout<'a>(&'a self, hold: &'a Self::Hold) -> &'a Layout;
     /// The contents of a held export, in C order.
     fn held_contents(&self, hold: &Self::Hold) -> Buffer;
+    /// Reads from a held export, at an offset from the base of its block.
+    fn read_held(&self, hold: &Self::Hold, offset: isize, out: &mut [u8]);
     /// Writes into a held export, at an offset from the base of its block.
     fn write_held(&mut self, hold: &Self::Hold, offset: isize, bytes: &[u8]);
     /// Releases it. `failed` says that the operation is on its way out with an error.

@@ -11,14 +11,15 @@ mod exporters;
 mod locks;
 mod make;
 mod maps;
+mod requests;
 mod streams;
 mod views;
 
-use super::heap::{Buffer, Flavour, Heap, Source};
+use super::heap::{Buffer, Flavour, Heap, NotLent, Source};
 use super::index;
 use crate::exporter::{Exported, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step, Syntax, limits};
+use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, Syntax, limits};
 
 /// Why an operation has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +116,23 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::Received
         | Op::ReadFromFile => consumers::run(heap, step),
         Op::Lock | Op::LockedLength | Op::LockedBytes | Op::LockedWrite => locks::run(heap, step),
-        Op::Raw if heap.lock_access(receiver(step)).is_some() => Err(ErrorClass::AttributeError.into()),
         Op::Raw => views::raw(heap, step),
+        Op::Request
+        | Op::ReleaseCopy
+        | Op::Fields
+        | Op::IsContiguous
+        | Op::ToContiguous
+        | Op::FromContiguous
+        | Op::GetPointer
+        | Op::FromBuffer
+        | Op::FromMemory
+        | Op::CopyData
+        | Op::ContiguousView
+        | Op::ContiguousStrides
+        | Op::FillInfo
+        | Op::SizeFromFormat
+        | Op::NewLender
+        | Op::Outstanding => requests::run(heap, step),
         Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
             Some((form, bytes)) => {
@@ -136,11 +152,15 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-/// Whether the receiver is an exporter whose class has no such operation.
+/// Whether the receiver is of a class that has no such operation.
 fn lacks<H: Heap>(heap: &H, step: &Step) -> bool {
-    step.receiver.is_some_and(|slot| {
-        slot.kind == SlotKind::Exporter && !step.op.row().classes.contain(heap.flavour(slot).class())
-    })
+    let Some(slot) = step.receiver else { return false };
+    let class = match slot.kind {
+        SlotKind::Exporter => heap.flavour(slot).class(),
+        SlotKind::Export => heap.export_class(slot),
+        SlotKind::View | SlotKind::Iterator => return false,
+    };
+    !step.op.row().classes.contain(class)
 }
 
 /// The receiver of an operation that has one.
@@ -171,6 +191,18 @@ enum NoBuffer {
     Released,
     /// It is not contiguous: `BufferError`.
     NotContiguous,
+    /// A `__buffer__` raised this.
+    Raised(ErrorClass),
+}
+
+impl From<NotLent> for NoBuffer {
+    fn from(reason: NotLent) -> NoBuffer {
+        match reason {
+            NotLent::Released => NoBuffer::Released,
+            NotLent::Refused => NoBuffer::NotContiguous,
+            NotLent::Raised(class) => NoBuffer::Raised(class),
+        }
+    }
 }
 
 impl From<NoBuffer> for Stop {
@@ -179,6 +211,7 @@ impl From<NoBuffer> for Stop {
             NoBuffer::NotAnExporter => ErrorClass::TypeError,
             NoBuffer::Released => ErrorClass::ValueError,
             NoBuffer::NotContiguous => ErrorClass::BufferError,
+            NoBuffer::Raised(class) => class,
         })
     }
 }
@@ -189,8 +222,8 @@ fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
         Arg::Bytes(_) => true,
         Arg::Slot(slot) => match slot.kind {
             SlotKind::Exporter => heap.flavour(*slot) != Flavour::Stream,
-            SlotKind::Export => heap.lock_access(*slot).is_none(),
-            SlotKind::View | SlotKind::Iterator => true,
+            SlotKind::Export => requests::has_buffer(heap, *slot),
+            _ => true,
         },
         _ => false,
     }
@@ -209,7 +242,7 @@ fn with_buffer<H: Heap, R>(
         Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
         _ => return Err(NoBuffer::NotAnExporter),
     };
-    let hold = heap.hold(slot).map_err(|Released| NoBuffer::Released)?;
+    let hold = heap.hold(slot)?;
     let layout = heap.held_layout(&hold).clone();
     if request == Request::Simple && !layout.is_c_contiguous() {
         heap.unhold(hold, true);
@@ -236,7 +269,7 @@ fn with_writable<H: Heap>(
     if !is_exporter(heap, arg) {
         return Err(ErrorClass::TypeError.into());
     }
-    let hold = heap.hold(*slot).map_err(|Released| ErrorClass::TypeError)?;
+    let hold = heap.hold(*slot).map_err(|_| ErrorClass::TypeError)?;
     let layout = heap.held_layout(&hold).clone();
     let result = if layout.readonly || !layout.is_c_contiguous() {
         Err(ErrorClass::TypeError.into())
@@ -422,7 +455,7 @@ fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
             length(heap, *slot)?
         }
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
-        Arg::Slot(slot) if slot.kind == SlotKind::Export && heap.lock_access(*slot).is_some() => {
+        Arg::Slot(slot) if slot.kind == SlotKind::Export && heap.export_class(*slot) == Class::Lock => {
             heap.locked(*slot)?.len()
         }
         _ => return Err(ErrorClass::TypeError.into()),

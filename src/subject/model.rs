@@ -3,13 +3,18 @@
 //! Plain values in one list, with counts instead of pointers: no `unsafe`, no atomics, and `Clone`,
 //! `Eq` and `Hash`, so that a checker of concurrent histories can try, compare and remember states.
 
+mod held;
+mod lender;
+mod request;
 mod world;
 
-use super::heap::{Flavour, Form, Heap, Source, Version, unhashable_view};
+use super::heap::{Flavour, Form, NotLent, Source, Version, unhashable_view};
 use super::{Shown, Slots, meaning};
-use crate::exporter::{Access, Format, Layout, Released};
+use crate::exporter::{Body, Format, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
+
+use held::Held;
 
 /// The place of an object in the list.
 type Id = u16;
@@ -54,6 +59,10 @@ enum Kind {
     },
     /// What the views on one export share (clause M4). The owner is free once no view is left.
     Managed { owner: Id, views: u16 },
+    /// An object of a class with `__buffer__`, and the views that it keeps.
+    Lender { source: Id, body: Body, kept: Vec<Id>, outstanding: u16 },
+    /// What a consumer of such an object holds.
+    Lent { view: Id, lender: Id },
     View {
         managed: Id,
         layout: Layout,
@@ -98,15 +107,6 @@ pub struct ViewState<'a> {
     pub layout: &'a Layout,
     /// Whether it was released.
     pub released: bool,
-}
-
-/// An export, or a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Held {
-    /// `None` once it is released.
-    of: Option<Id>,
-    /// What it is for, if it is a lock.
-    lock: Option<Access>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -184,7 +184,7 @@ impl Model {
     /// Whether the slot of which the place is given holds an export that was not released.
     #[inline]
     pub fn holds_export(&self, place: usize) -> bool {
-        self.exports[place].is_some_and(|held| held.of.is_some())
+        self.exports[place].as_ref().is_some_and(|held| held.of().is_some())
     }
 
     /// What a slot holds.
@@ -194,8 +194,8 @@ impl Model {
             SlotKind::Exporter => self.exporters[slot.at()],
             SlotKind::View => self.views[slot.at()],
             SlotKind::Export => {
-                return self.exports[slot.at()]
-                    .map_or(Shown::Empty, |held| Shown::Export { held: held.of.is_some() });
+                let held = self.exports[slot.at()].as_ref();
+                return held.map_or(Shown::Empty, |held| Shown::Export { held: held.of().is_some() });
             }
             SlotKind::Iterator => {
                 return if self.iterators[slot.at()].is_some() { Shown::Iterator } else { Shown::Empty };
@@ -248,12 +248,19 @@ impl Model {
         if self.objects[id as usize].references > 0 {
             return;
         }
-        if let &Kind::View { managed, .. } = self.kind(id) {
-            self.let_go(id);
-            self.remove(id);
-            self.forget(managed);
-        } else {
-            self.remove(id);
+        match self.kind_mut(id) {
+            &mut Kind::View { managed, .. } => {
+                self.let_go(id);
+                self.remove(id);
+                self.forget(managed);
+            }
+            Kind::Lender { source, kept, .. } => {
+                let (source, kept) = (*source, std::mem::take(kept));
+                self.remove(id);
+                kept.into_iter().for_each(|view| self.forget(view));
+                self.forget(source);
+            }
+            _ => self.remove(id),
         }
     }
 
@@ -277,16 +284,20 @@ impl Model {
         }
     }
 
-    /// Adds an export and a reference to an exporter or a view.
-    fn acquire(&mut self, id: Id) -> Result<Layout, Released> {
+    /// Adds an export and a reference to an exporter or a view, and gives it. Of an object of a class with `__buffer__`
+    /// it is what a consumer holds.
+    fn acquire(&mut self, id: Id) -> Result<(Id, Layout), NotLent> {
         let layout = match self.kind_mut(id) {
+            Kind::Lender { .. } => return self.ask(id),
+            // It has no `bf_getbuffer`: a `PickleBuffer`, which redirects to it, gives nothing.
+            Kind::Lent { .. } => return Err(NotLent::Raised(ErrorClass::TypeError)),
             // A closed map answers as a released view does.
-            Kind::Exporter { closed: true, .. } => return Err(Released),
+            Kind::Exporter { closed: true, .. } => return Err(NotLent::Released),
             Kind::Exporter { flavour, bytes, exports, .. } => {
                 *exports += 1;
                 flavour.layout(bytes.len())
             }
-            Kind::View { released: true, .. } => return Err(Released),
+            Kind::View { released: true, .. } => return Err(NotLent::Released),
             Kind::View { layout, exports, .. } => {
                 *exports += 1;
                 layout.clone()
@@ -294,13 +305,14 @@ impl Model {
             other => unreachable!("{other:?} has no buffer"),
         };
         self.retain(id);
-        Ok(layout)
+        Ok((id, layout))
     }
 
     /// Takes back what [`Model::acquire`] added.
     fn relinquish(&mut self, id: Id) {
         match self.kind_mut(id) {
             Kind::Exporter { exports, .. } | Kind::View { exports, .. } => *exports -= 1,
+            &mut Kind::Lent { view, lender } => self.give_back(view, lender),
             other => unreachable!("{other:?} has no exports"),
         }
         self.forget(id);
@@ -312,9 +324,11 @@ impl Model {
             Source::Slot(slot) => match slot.kind {
                 SlotKind::Exporter => Ok(self.exporters[slot.at()].expect("only filled slots are asked")),
                 SlotKind::View => Ok(self.views[slot.at()].expect("only filled slots are asked")),
-                SlotKind::Export => {
-                    self.exports[slot.at()].expect("only filled slots are asked").of.ok_or(Released)
-                }
+                SlotKind::Export => self.exports[slot.at()]
+                    .as_ref()
+                    .expect("only filled slots are asked")
+                    .of()
+                    .ok_or(Released),
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
             Source::Bytes(bytes) => {
@@ -333,6 +347,7 @@ impl Model {
             Kind::Exporter { flavour, .. } => flavour.unhashable(),
             Kind::View { managed, layout, .. } => unhashable_view(layout, self.unhashable(*managed)),
             Kind::Managed { owner, .. } => self.unhashable(*owner),
+            Kind::Lender { .. } | Kind::Lent { .. } => None,
             Kind::Gone => unreachable!("a view keeps its memory alive"),
         }
     }
@@ -408,6 +423,8 @@ impl Model {
                 Kind::Exporter { .. } => return id,
                 Kind::View { managed, .. } => id = *managed,
                 Kind::Managed { owner, .. } => id = *owner,
+                Kind::Lent { view, .. } => id = *view,
+                Kind::Lender { .. } => unreachable!("it is what it lends that is held"),
                 Kind::Gone => unreachable!("a view keeps its memory alive"),
             }
         }
@@ -421,15 +438,6 @@ impl Model {
             Kind::Exporter { bytes, .. } => bytes[offset..][..new.len()].copy_from_slice(new),
             other => unreachable!("{other:?} has no memory"),
         }
-    }
-
-    /// Fills a slot of exports with one, which is a lock if it is for something.
-    fn hold_in(&mut self, dest: Slot, source: Source<'_>, lock: Option<Access>) -> Result<(), Released> {
-        let provider = self.provider(source)?;
-        self.acquire(provider)?;
-        self.release_export(dest);
-        self.exports.put(dest, Held { of: Some(provider), lock });
-        Ok(())
     }
 
     fn bytes_of(&self, id: Id) -> &[u8] {

@@ -7,15 +7,15 @@ mod world;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use self::memory::Immutable;
-use super::heap::{Buffer, Flavour, Heap, Memory, Source, Version, unhashable_view};
+use super::heap::{Buffer, Flavour, Heap, Memory, NotLent, Owner, Source, Version, unhashable_view};
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Access, Bytes, Closing, Export, Format, Layout, LockedBuffer, NotExported, Provider, Released, View,
-    same_bytes,
+    Access, Answer, Bytes, Closing, Export, Format, Layout, Lender, LockedBuffer, NotExported, Provider,
+    Released, View, same_bytes,
 };
 use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -40,24 +40,37 @@ struct Viewed {
     agreed: Cell<Option<u32>>,
 }
 
-/// What a slot of exports holds; nothing in it once it is released, by whichever thread.
+/// What is in a slot of exports; nothing in it once it is released, by whichever thread.
 #[derive(Debug)]
 enum Held {
-    Export(Option<Export>),
+    /// One that was asked for everything.
+    PickleBuffer(Option<Export>),
+    /// One that was asked for with flags.
+    RawBuffer(Option<Export>, Box<Answer>),
+    /// A lock, and what it is for.
     Lock(Access, Option<LockedBuffer>),
+    /// No export, but an object that makes them.
+    Lender(Lender),
 }
 
 impl Held {
-    /// The object that is exported or locked.
-    fn provider(&self) -> Option<&Provider> {
+    /// The object that gave the export or is locked, or that makes exports.
+    fn of(&self) -> Result<Provider, Released> {
         match self {
-            Held::Export(held) => held.as_ref().map(Export::provider),
-            Held::Lock(_, held) => held.as_ref().map(LockedBuffer::provider),
+            Held::PickleBuffer(export) | Held::RawBuffer(export, _) => {
+                export.as_ref().map(|export| export.provider().clone()).ok_or(Released)
+            }
+            Held::Lock(_, lock) => lock.as_ref().map(|lock| lock.provider().clone()).ok_or(Released),
+            Held::Lender(lender) => Ok(lender.clone().into()),
         }
     }
 
     fn is_held(&self) -> bool {
-        self.provider().is_some()
+        match self {
+            Held::PickleBuffer(export) | Held::RawBuffer(export, _) => export.is_some(),
+            Held::Lock(_, lock) => lock.is_some(),
+            Held::Lender(_) => true,
+        }
     }
 }
 
@@ -133,15 +146,15 @@ impl Native {
         &self.views[slot.at()].as_ref().expect("only filled slots are asked").view
     }
 
-    fn acquire(&self, source: Source<'_>) -> Result<Export, Released> {
+    fn acquire(&self, source: Source<'_>) -> Result<Export, NotLent> {
         match source {
             Source::Bytes(bytes) => Ok(Bytes::new(bytes).export()),
             Source::Slot(slot) => match slot.kind {
                 SlotKind::Exporter => export(self.exporter(slot)),
-                SlotKind::View => self.viewed(slot).export(),
+                SlotKind::View => Ok(self.viewed(slot).export()?),
                 SlotKind::Export => {
                     let held = self.exports[slot.at()].as_ref().expect("only filled slots are asked");
-                    held.lock().provider().map_or(Err(Released), export)
+                    export(&held.lock().of()?)
                 }
                 SlotKind::Iterator => unreachable!("no argument is an iterator"),
             },
@@ -152,16 +165,43 @@ impl Native {
         self.exports.put(dest, Arc::new(Mutex::new(held)));
     }
 
+    fn held(&self, export: Slot) -> MutexGuard<'_, Held> {
+        self.exports[export.at()].as_ref().expect("only filled slots are asked").lock()
+    }
+
+    /// Who the owner of memory is to a program.
+    fn owner_of(&self, owner: Provider) -> Owner {
+        match owner {
+            Provider::Bytes(bytes) => Owner::Bytes(bytes.as_slice().into()),
+            Provider::View(view) => {
+                let slot = Slot::all(SlotKind::View)
+                    .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
+                Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
+            }
+            // The buffer of a stream is an object of its own, as is what is lent.
+            exporter @ (Provider::Stream(_) | Provider::Lent(_)) => {
+                Owner::Object { slot: None, unhashable: unhashable(&exporter) }
+            }
+            exporter => {
+                let is_it =
+                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(&exporter));
+                let slot = Slot::all(SlotKind::Exporter).find(is_it);
+                Owner::Object { slot, unhashable: unhashable(&exporter) }
+            }
+        }
+    }
+
     fn set_view(&mut self, dest: Slot, view: View) {
         self.views.put(dest, Viewed { view, hashed: None, agreed: Cell::new(None) });
     }
 }
 
 /// An export of an exporter or a view. A closed map answers as a released view does.
-fn export(provider: &Provider) -> Result<Export, Released> {
+fn export(provider: &Provider) -> Result<Export, NotLent> {
     provider.export().map_err(|error| match error {
-        NotExported::Released | NotExported::Closed => Released,
-        NotExported::NoBuffer => unreachable!("no slot holds text"),
+        NotExported::Released | NotExported::Closed => NotLent::Released,
+        NotExported::NoBuffer => NotLent::Raised(ErrorClass::TypeError),
+        NotExported::Raised => NotLent::Raised(ErrorClass::EOFError),
     })
 }
 
@@ -173,7 +213,7 @@ fn flavour(provider: &Provider) -> Flavour {
         Provider::Array(array) => Flavour::Array(array.code()),
         Provider::Mmap(map) => Flavour::Mmap(map.mapping()),
         Provider::Stream(_) => Flavour::Stream,
-        Provider::Text(_) | Provider::View(_) => unreachable!("no slot of exporters holds one"),
+        other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
 
@@ -186,7 +226,7 @@ fn operate<R>(provider: &Provider, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         Provider::Array(array) => array.operate(|operation| f(operation)),
         Provider::Mmap(map) => map.operate(|operation| f(operation)).expect(open),
         Provider::Stream(stream) => stream.operate(|operation| f(operation)).expect(open),
-        Provider::Text(_) | Provider::View(_) => unreachable!("no slot of exporters holds one"),
+        other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
 
@@ -247,6 +287,7 @@ fn unhashable(provider: &Provider) -> Option<ErrorClass> {
             (Ok(layout), Ok(provider)) => unhashable_view(layout, unhashable(&provider)),
             _ => Some(ErrorClass::ValueError),
         },
+        Provider::Lent(_) => None,
         exporter => flavour(exporter).unhashable(),
     }
 }

@@ -53,6 +53,13 @@ struct StreamBuffer {
     source: *mut StreamObject,
 }
 
+/// The beginning of what a consumer holds of an object of a class with `__buffer__`: `Objects/typeobject.c`, from 3.12 on.
+#[repr(C)]
+struct BufferWrapper {
+    ob_base: ffi::PyObject,
+    view: *mut ffi::PyObject,
+}
+
 /// The types of these objects, by their addresses. They live as long as the interpreter.
 #[derive(Debug, Default)]
 struct Modules {
@@ -60,6 +67,8 @@ struct Modules {
     map: usize,
     stream: usize,
     stream_buffer: usize,
+    /// 0 before 3.12.
+    buffer_wrapper: usize,
     /// What an array shows that has no memory.
     empty: usize,
 }
@@ -127,12 +136,20 @@ impl Modules {
             Ok::<_, pyo3::PyErr>(py.import(module)?.getattr(name)?.as_ptr() as usize)
         };
         let buffer = py.eval(c"__import__('io').BytesIO().getbuffer().obj", None, None)?;
+        let wrapper = if cfg!(Py_3_12) {
+            let code =
+                c"memoryview(type('A', (), {'__buffer__': lambda self, flags: memoryview(b'')})()).obj";
+            py.eval(code, None, None)?.get_type().as_ptr() as usize
+        } else {
+            0
+        };
         let array = py.eval(c"memoryview(__import__('array').array('B'))", None, None)?.unbind();
         Ok(Modules {
             array: class("array", "array")?,
             map: class("mmap", "mmap")?,
             stream: class("io", "BytesIO")?,
             stream_buffer: buffer.get_type().as_ptr() as usize,
+            buffer_wrapper: wrapper,
             empty: super::view_start(py, &array),
         })
     }
@@ -179,6 +196,13 @@ pub(super) fn block(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Block>
         let object = unsafe { Borrowed::from_ptr(py, object) };
         pynative::provider(&object).map(|exporter| block_of(&exporter))
     })
+}
+
+/// The view behind what a consumer holds of an object of a class with `__buffer__`, if it is that.
+pub(super) fn wrapped(_: Python<'_>, object: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+    let wrapper = MODULES.get()?.buffer_wrapper;
+    // SAFETY: the caller holds the object; its type is asked before its field is.
+    unsafe { (ffi::Py_TYPE(object) as usize == wrapper).then(|| (*object.cast::<BufferWrapper>()).view) }
 }
 
 /// The exporter in an object of one of the classes of `pynative`.

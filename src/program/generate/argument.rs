@@ -1,7 +1,8 @@
 //! Arguments by their roles: likely ones, boundaries, and now and then one of the wrong type.
 
 use super::{Choices, Sketch, arrays};
-use crate::program::op::{Class, PATTERNS, Role, STRUCT_FORMATS};
+use crate::exporter::Body;
+use crate::program::op::{Class, ORDERS, PATTERNS, Role, STRUCT_FORMATS};
 use crate::program::{Arg, Float, Int, Slot, SlotKind, fixup, limits};
 
 /// An argument in its role, after those that stand before it.
@@ -116,6 +117,16 @@ pub(super) fn likely_argument(
             _ => Arg::int(*choices.pick(&[-1, 1, length, length + 1, 4096])),
         },
         Role::Advice => mostly(choices, 0, &[1, 2, 3, -1, 1 << 31]),
+        Role::Flags => Arg::Int(Int::Small(flags(choices))),
+        Role::ReadOrWrite => Arg::int(*choices.pick(&[0x100, 0x100, 0x200])),
+        Role::Order => Arg::Str((*choices.pick(ORDERS)).into()),
+        Role::Numbers => {
+            let count = choices.below(4);
+            Arg::Tuple((0..count).map(|_| Arg::int(i64::from(choices.below(4)))).collect())
+        }
+        Role::Small => Arg::int(i64::from(choices.below(3))),
+        Role::Block => literal(choices),
+        Role::Body => Arg::Str((*choices.pick(&Body::ALL)).name().into()),
         Role::Exporter => match choices.below(16) {
             0..=8 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
             9..=13 => filled_or_bytes(choices, sketch, SlotKind::View),
@@ -146,6 +157,20 @@ pub(super) fn likely_argument(
             items.truncate(if choices.chance(1, 16) { 2 } else { 3 });
             Arg::Tuple(items.into())
         }
+    }
+}
+
+/// Requests as consumers make them, and any combination of the flags, and other bits.
+fn flags(choices: &mut impl Choices) -> i64 {
+    match choices.below(16) {
+        0..=5 => {
+            *choices.pick(&[0, 1, 0x8, 0x9, 0x18, 0x19, 0x1C, 0x1D, 0x11C, 0x11D, 0x38, 0x58, 0x98, 0xB8])
+        }
+        // Most of them do not ask to write, which much memory refuses.
+        6..=11 => i64::from(choices.below(0x100)) << 1,
+        12 | 13 => i64::from(choices.below(0x200)),
+        14 => *choices.pick(&[0x100, 0x200, 0x300]),
+        _ => i64::from(choices.next() as i32),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::program::{Arg, Args, Int, Op, Slot, SlotKind, Step, limits};
 pub(super) struct Sketch {
     exporters: [Option<ExporterSketch>; limits::EXPORTERS as usize],
     views: [Option<ViewSketch>; limits::VIEWS as usize],
-    exports: [bool; limits::EXPORTS as usize],
+    exports: [Option<Class>; limits::EXPORTS as usize],
     iterators: [bool; limits::ITERATORS as usize],
 }
 
@@ -34,7 +34,7 @@ impl Sketch {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].is_some(),
             SlotKind::View => self.views[slot.at()].is_some(),
-            SlotKind::Export => self.exports[slot.at()],
+            SlotKind::Export => self.exports[slot.at()].is_some(),
             SlotKind::Iterator => self.iterators[slot.at()],
         }
     }
@@ -62,7 +62,8 @@ impl Sketch {
     pub(super) fn class(&self, slot: Slot) -> Option<Class> {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].map(|exporter| exporter.class),
-            _ => None,
+            SlotKind::Export => self.exports[slot.at()],
+            SlotKind::View | SlotKind::Iterator => None,
         }
     }
 
@@ -151,7 +152,7 @@ impl Sketch {
             match slot.kind {
                 SlotKind::Exporter => self.exporters[slot.at()] = None,
                 SlotKind::View => self.views[slot.at()] = None,
-                SlotKind::Export => self.exports[slot.at()] = false,
+                SlotKind::Export => self.exports[slot.at()] = None,
                 SlotKind::Iterator => self.iterators[slot.at()] = false,
             }
         }
@@ -166,7 +167,6 @@ impl Sketch {
                     _ => own,
                 };
                 let class = match step.op.row().syntax {
-                    Syntax::Call("mapped_file") => Some(Class::Mmap),
                     _ if matches!(
                         step.op,
                         Op::TakeBytes | Op::GetValue | Op::Read | Op::Read1 | Op::ReadLine
@@ -174,7 +174,7 @@ impl Sketch {
                     {
                         Some(Class::Bytes)
                     }
-                    Syntax::Call(name) => Class::ALL.into_iter().find(|class| class.name() == name),
+                    Syntax::Call(_) => made_by(step),
                     // Part of a map is no map.
                     _ => step.receiver.and_then(|slot| self.class(slot)).map(|class| match class {
                         Class::Mmap => Class::Bytes,
@@ -214,7 +214,9 @@ impl Sketch {
                     view
                 });
             }
-            SlotKind::Export => self.exports[dest.at()] = true,
+            SlotKind::Export => {
+                self.exports[dest.at()] = made_by(step);
+            }
             SlotKind::Iterator => self.iterators[dest.at()] = true,
         }
     }
@@ -227,5 +229,14 @@ fn part(length: i64, args: &Args) -> i64 {
             crate::subject::index::slice(slice, length as usize).map_or(0, |part| part.count as i64)
         }
         _ => length,
+    }
+}
+
+/// The class that a call makes an object of.
+fn made_by(step: &Step) -> Option<Class> {
+    match step.op.row().syntax {
+        Syntax::Call("mapped_file") => Some(Class::Mmap),
+        Syntax::Call(name) => Class::ALL.into_iter().find(|class| class.name() == name),
+        _ => None,
     }
 }

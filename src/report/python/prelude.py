@@ -63,6 +63,10 @@ def look(name):
                 return "a held export"
         except ValueError:
             return "a released export"
+    if kind == "RawBuffer":
+        return "a held export" if value.buffer.obj else "a released export"
+    if hasattr(value, "outstanding"):
+        return "a held export"
     return "an iterator"
 
 

@@ -106,7 +106,7 @@ fn written<H: Heap>(heap: &mut H, parts: &Arg) -> Result {
 }
 
 /// The format of one item, as `struct` reads it; `None` if it has no items.
-fn struct_format(arg: &Arg) -> Result<Option<Format>> {
+pub(super) fn struct_format(arg: &Arg) -> Result<Option<Format>> {
     let text = match arg {
         Arg::Str(text) => text.as_bytes(),
         Arg::Bytes(text) => text,

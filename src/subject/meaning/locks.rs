@@ -13,13 +13,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         return lock(heap, step);
     }
     let slot = receiver(step);
-    let Some(access) = heap.lock_access(slot) else {
-        // A `PickleBuffer` has neither a length nor these methods.
-        return Err(match step.op {
-            Op::LockedLength => ErrorClass::TypeError.into(),
-            _ => ErrorClass::AttributeError.into(),
-        });
-    };
+    // Nothing else in such a slot has a length.
+    let access = heap.lock_access(slot).ok_or(ErrorClass::TypeError)?;
     match step.op {
         Op::LockedLength => Ok(Value::Int(heap.locked(slot)?.len() as i128)),
         Op::LockedBytes => Ok(Value::Bytes(heap.locked(slot)?.as_slice().into())),

@@ -7,7 +7,7 @@ use super::super::{index, item};
 use super::{Request, Result, exact_bytes, hex, receiver, with_buffer};
 use crate::exporter::{Format, Layout, MAX_NDIM};
 use crate::history::{ErrorClass, Seen, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step};
+use crate::program::{Arg, Class, Op, Slot, SlotKind, Step};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let view = receiver(step);
@@ -470,7 +470,7 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
                 Err(super::Stop::Raise(class)) => return Err(class),
                 Err(super::Stop::Skip(_)) => unreachable!("a length is never left out"),
             },
-            SlotKind::Export if heap.lock_access(*slot).is_some() => {
+            SlotKind::Export if heap.export_class(*slot) == Class::Lock => {
                 !heap.locked(*slot).map_err(|_| ErrorClass::ValueError)?.is_empty()
             }
             SlotKind::Export | SlotKind::Iterator => true,

@@ -2,12 +2,12 @@
 
 use super::super::Shown;
 use super::super::heap::{
-    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{Id, Iteration, Kind, Model, exporter};
-use crate::exporter::{Access, Exported, Format, Layout, Mapping, Released};
+use super::{Held, Id, Iteration, Kind, Model, exporter, request};
+use crate::exporter::{Access, Answer, Body, Exported, Format, Layout, Mapping, Released, Request};
 use crate::history::{ErrorClass, Seen};
-use crate::program::{Slot, SlotKind};
+use crate::program::{Class, Slot, SlotKind};
 
 struct Plain<'a> {
     bytes: &'a mut Vec<u8>,
@@ -86,8 +86,9 @@ impl Heap for Model {
             SlotKind::Exporter => self.exporters.take(slot),
             SlotKind::View => self.views.take(slot),
             SlotKind::Export => {
-                self.release_export(slot);
-                self.exports.take(slot);
+                if let Some(held) = self.exports.take(slot) {
+                    self.drop_export(held);
+                }
                 None
             }
             SlotKind::Iterator => {
@@ -198,15 +199,15 @@ impl Heap for Model {
         }
     }
 
-    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         if let Source::Slot(slot) = source
             && slot.kind == SlotKind::View
         {
             let layout = self.layout(slot)?.clone();
-            return self.derive(dest, slot, layout);
+            return Ok(self.derive(dest, slot, layout)?);
         }
-        let owner = self.provider(source)?;
-        let layout = self.acquire(owner)?;
+        let source = self.provider(source)?;
+        let (owner, layout) = self.acquire(source)?;
         let managed = self.add(Kind::Managed { owner, views: 1 });
         self.set_view(dest, managed, layout);
         Ok(())
@@ -216,11 +217,7 @@ impl Heap for Model {
         let &Kind::View { managed, released: false, .. } = self.kind(self.view_id(view)) else {
             return Err(Released);
         };
-        let Kind::Managed { views, .. } = self.kind_mut(managed) else {
-            unreachable!("views have managed buffers")
-        };
-        *views += 1;
-        self.retain(managed);
+        self.share(managed);
         self.set_view(dest, managed, layout);
         Ok(())
     }
@@ -265,21 +262,7 @@ impl Heap for Model {
         let &Kind::Managed { owner, .. } = self.kind(managed) else {
             unreachable!("views have managed buffers")
         };
-        let named = |kind: SlotKind| {
-            Slot::all(kind).find(|slot| match kind {
-                SlotKind::Exporter => self.exporters[slot.at()] == Some(owner),
-                _ => self.views[slot.at()] == Some(owner),
-            })
-        };
-        Ok(match self.kind(owner) {
-            Kind::Exporter { flavour: Flavour::Bytes, bytes, .. } => Owner::Bytes(bytes.as_slice().into()),
-            Kind::Exporter { flavour, .. } => Owner::Object {
-                // The buffer of a stream is an object of its own.
-                slot: named(SlotKind::Exporter).filter(|_| *flavour != Flavour::Stream),
-                unhashable: self.unhashable(owner),
-            },
-            _ => Owner::Object { slot: named(SlotKind::View), unhashable: self.unhashable(owner) },
-        })
+        Ok(self.owner_of(owner))
     }
 
     fn hashed(&self, view: Slot) -> Option<&Seen> {
@@ -296,33 +279,117 @@ impl Heap for Model {
         }
     }
 
-    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
-        self.hold_in(dest, source, None)
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
+        let provider = self.provider(source)?;
+        let (of, _) = self.acquire(provider)?;
+        self.put_export(dest, Held::PickleBuffer(Some(of)));
+        Ok(())
     }
 
-    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released> {
-        self.hold_in(dest, source, Some(access))
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), NotLent> {
+        let provider = self.provider(source)?;
+        let (of, _) = self.acquire(provider)?;
+        self.put_export(dest, Held::Lock(access, Some(of)));
+        Ok(())
+    }
+
+    fn export_class(&self, export: Slot) -> Class {
+        match self.exports[export.at()].as_ref().expect("only filled slots are asked") {
+            Held::PickleBuffer(_) => Class::PickleBuffer,
+            Held::RawBuffer(..) => Class::PyBuffer,
+            Held::Lock(..) => Class::Lock,
+            Held::Lender(_) => Class::Lender,
+        }
     }
 
     fn lock_access(&self, export: Slot) -> Option<Access> {
-        self.exports[export.at()].and_then(|held| held.lock)
+        match self.exports[export.at()] {
+            Some(Held::Lock(access, _)) => Some(access),
+            _ => None,
+        }
     }
 
     fn locked(&self, lock: Slot) -> Result<Buffer, Released> {
-        let of = self.exports[lock.at()].and_then(|held| held.of).ok_or(Released)?;
+        let of = self.exports[lock.at()].as_ref().and_then(Held::of).ok_or(Released)?;
         Ok(Buffer::from_slice(self.bytes_of(of)))
     }
 
     fn write_locked(&mut self, lock: Slot, offset: usize, bytes: &[u8]) {
-        let of = self.exports[lock.at()].and_then(|held| held.of).expect("only held locks are written to");
-        self.write_memory(of, offset, bytes);
+        let of = self.exports[lock.at()].as_ref().and_then(Held::of);
+        self.write_memory(of.expect("only held locks are written to"), offset, bytes);
+    }
+
+    fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent> {
+        let provider = self.provider(source)?;
+        let (of, layout) = self.acquire(provider)?;
+        let answer = match self.kind(of) {
+            Kind::Exporter { flavour, bytes, .. } => request::of_exporter(*flavour, bytes.len(), request),
+            _ => request::of_view(&layout, request),
+        };
+        match answer {
+            Ok(answer) => {
+                self.put_export(dest, Held::RawBuffer(Some(of), Box::new(answer)));
+                Ok(())
+            }
+            Err(refused) => {
+                self.relinquish(of);
+                Err(refused.into())
+            }
+        }
+    }
+
+    fn lend(&mut self, dest: Slot, source: Source<'_>, body: Body) -> Result<(), NotLent> {
+        let source = self.provider(source)?;
+        self.retain(source);
+        match self.view_on(source) {
+            Ok(view) => {
+                self.forget(view);
+                let lender = self.add(Kind::Lender { source, body, kept: Vec::new(), outstanding: 0 });
+                self.put_export(dest, Held::Lender(lender));
+                Ok(())
+            }
+            Err(error) => {
+                self.forget(source);
+                Err(error)
+            }
+        }
+    }
+
+    fn outstanding(&self, export: Slot) -> Option<usize> {
+        let Some(Held::Lender(lender)) = self.exports[export.at()] else { return None };
+        match self.kind(lender) {
+            Kind::Lender { body, outstanding, .. } => {
+                Some(if body.releases() { (*outstanding).into() } else { 0 })
+            }
+            other => unreachable!("{export} holds {other:?}"),
+        }
+    }
+
+    fn answer(&self, export: Slot) -> Option<Answer> {
+        match self.exports[export.at()].as_ref()? {
+            Held::RawBuffer(_, answer) => Some((**answer).clone()),
+            _ => None,
+        }
+    }
+
+    fn lender(&self, export: Slot) -> Result<Owner, Released> {
+        let held = self.exports[export.at()].as_ref().expect("only filled slots are asked");
+        held.of().map(|of| self.owner_of(of)).ok_or(Released)
     }
 
     fn release_export(&mut self, export: Slot) {
-        if let Some(held) = self.exports.get_mut(export)
-            && let Some(provider) = held.of.take()
-        {
-            self.relinquish(provider);
+        match self.exports.get_mut(export) {
+            Some(Held::PickleBuffer(of) | Held::RawBuffer(of, _) | Held::Lock(_, of)) => {
+                let of = of.take();
+                of.into_iter().for_each(|of| self.relinquish(of));
+            }
+            Some(&mut Held::Lender(lender)) => {
+                if let Kind::Lender { kept, .. } = self.kind_mut(lender) {
+                    let kept = std::mem::take(kept);
+                    kept.into_iter().for_each(|view| self.forget(view));
+                }
+            }
+            None => {}
         }
     }
 
@@ -341,9 +408,9 @@ impl Heap for Model {
         self.iterators.put(dest, Iteration { target: Some(target), next: 0, length, unpack: None });
     }
 
-    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
-        let target = self.provider(source)?;
-        let layout = self.acquire(target)?;
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), NotLent> {
+        let source = self.provider(source)?;
+        let (target, layout) = self.acquire(source)?;
         self.empty(dest);
         let unpack = Some(Box::new((layout, format)));
         self.iterators.put(dest, Iteration { target: Some(target), next: 0, length: 0, unpack });
@@ -391,9 +458,17 @@ impl Heap for Model {
         Ok(item)
     }
 
-    fn hold(&mut self, slot: Slot) -> Result<Hold, Released> {
-        let of = self.provider(Source::Slot(slot))?;
-        Ok(Hold { of, layout: self.acquire(of)? })
+    fn hold(&mut self, slot: Slot) -> Result<Hold, NotLent> {
+        let provider = self.provider(Source::Slot(slot))?;
+        let (of, layout) = self.acquire(provider)?;
+        Ok(Hold { of, layout })
+    }
+
+    fn hold_same(&mut self, export: Slot) -> Result<Hold, NotLent> {
+        let provider = self.provider(Source::Slot(export))?;
+        let provider = if let Kind::Lent { view, .. } = self.kind(provider) { *view } else { provider };
+        let (of, layout) = self.acquire(provider)?;
+        Ok(Hold { of, layout })
     }
 
     fn held_layout<'a>(&'a self, hold: &'a Hold) -> &'a Layout {
@@ -411,6 +486,12 @@ impl Heap for Model {
             };
         }
         layout.offsets().flat_map(|offset| &bytes[offset as usize..][..layout.itemsize()]).copied().collect()
+    }
+
+    fn read_held(&self, hold: &Hold, offset: isize, out: &mut [u8]) {
+        if !out.is_empty() {
+            out.copy_from_slice(&self.bytes_of(hold.of)[offset as usize..][..out.len()]);
+        }
     }
 
     fn write_held(&mut self, hold: &Hold, offset: isize, new: &[u8]) {

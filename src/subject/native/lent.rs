@@ -25,7 +25,7 @@ impl Native {
 
     /// Fills a slot of exports; without one, with an export that was released.
     pub fn lend_export(&mut self, slot: Slot, export: Option<Export>) {
-        self.hold_in(slot, Held::Export(export));
+        self.hold_in(slot, Held::PickleBuffer(export));
     }
 
     /// Fills a slot of exports with a lock of so many bytes; without, with one that was released.

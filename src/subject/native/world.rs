@@ -8,17 +8,15 @@ use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::super::heap::{
-    Buffer, Flavour, Form, Heap, Memory, Owner, Source, Version, length_for_iterator, next_offset,
+    Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
-use super::{
-    Held, Iteration, Native, Place, Target, cursor, flavour, gather, is_closed, operate, unhashable,
-};
+use super::{Held, Iteration, Native, Place, Target, cursor, export, flavour, gather, is_closed, operate};
 use crate::exporter::{
-    Access, Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, LockError, MapError, Mapping,
-    Mmap, Provider, Released, Stream, View,
+    Access, Answer, Array, Body, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, Lender,
+    LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
-use crate::program::{Slot, SlotKind};
+use crate::program::{Class, Slot, SlotKind};
 
 impl Iteration {
     fn over(target: Target, unpacks: bool) -> Iteration {
@@ -142,12 +140,12 @@ impl Heap for Native {
         operate(self.exporter(exporter), f)
     }
 
-    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn view(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         if let Source::Slot(slot) = source
             && slot.kind == SlotKind::View
         {
             let layout = self.viewed(slot).layout()?.clone();
-            return self.derive(dest, slot, layout);
+            return Ok(self.derive(dest, slot, layout)?);
         }
         let view = View::new(self.acquire(source)?);
         self.set_view(dest, view);
@@ -177,22 +175,7 @@ impl Heap for Native {
     }
 
     fn owner(&self, view: Slot) -> Result<Owner, Released> {
-        Ok(match self.viewed(view).provider()? {
-            Provider::Bytes(bytes) => Owner::Bytes(bytes.as_slice().into()),
-            Provider::View(view) => {
-                let slot = Slot::all(SlotKind::View)
-                    .find(|slot| self.views[slot.at()].as_ref().is_some_and(|other| other.view.same(&view)));
-                Owner::Object { slot, unhashable: unhashable(&Provider::View(view)) }
-            }
-            // The buffer of a stream is an object of its own.
-            exporter @ Provider::Stream(_) => Owner::Object { slot: None, unhashable: unhashable(&exporter) },
-            exporter => {
-                let is_it =
-                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(&exporter));
-                let slot = Slot::all(SlotKind::Exporter).find(is_it);
-                Owner::Object { slot, unhashable: unhashable(&exporter) }
-            }
-        })
+        Ok(self.owner_of(self.viewed(view).provider()?))
     }
 
     fn hashed(&self, view: Slot) -> Option<&Seen> {
@@ -205,22 +188,65 @@ impl Heap for Native {
         }
     }
 
-    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), Released> {
+    fn export(&mut self, dest: Slot, source: Source<'_>) -> Result<(), NotLent> {
         let export = self.acquire(source)?;
-        self.hold_in(dest, Held::Export(Some(export)));
+        self.hold_in(dest, Held::PickleBuffer(Some(export)));
         Ok(())
     }
 
-    fn release_export(&mut self, export: Slot) {
-        if let Some(held) = &self.exports[export.at()] {
-            match &mut *held.lock() {
-                Held::Export(held) => *held = None,
-                Held::Lock(_, held) => *held = None,
+    fn request(&mut self, dest: Slot, source: Source<'_>, request: Request) -> Result<(), NotLent> {
+        let export = self.acquire(source)?;
+        let answer = match export.answer(request) {
+            Ok(answer) => answer,
+            Err(refused) => {
+                export.abandon();
+                return Err(refused.into());
             }
+        };
+        self.hold_in(dest, Held::RawBuffer(Some(export), Box::new(answer)));
+        Ok(())
+    }
+
+    fn lend(&mut self, dest: Slot, source: Source<'_>, body: Body) -> Result<(), NotLent> {
+        let source = match source {
+            Source::Bytes(bytes) => Bytes::new(bytes).into(),
+            Source::Slot(slot) => match slot.kind {
+                SlotKind::View => self.viewed(slot).clone().into(),
+                SlotKind::Export => self.held(slot).of()?,
+                _ => self.exporter(slot).clone(),
+            },
+        };
+        drop(export(&source)?);
+        self.hold_in(dest, Held::Lender(Lender::new(source, body)));
+        Ok(())
+    }
+
+    fn outstanding(&self, export: Slot) -> Option<usize> {
+        let Held::Lender(lender) = &*self.held(export) else { return None };
+        Some(if lender.body().releases() { lender.exports() } else { 0 })
+    }
+
+    fn answer(&self, export: Slot) -> Option<Answer> {
+        match &*self.held(export) {
+            Held::RawBuffer(_, answer) => Some((**answer).clone()),
+            _ => None,
         }
     }
 
-    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), Released> {
+    fn lender(&self, export: Slot) -> Result<Owner, Released> {
+        let of = self.held(export).of();
+        of.map(|of| self.owner_of(of))
+    }
+
+    fn release_export(&mut self, export: Slot) {
+        match &mut *self.held(export) {
+            Held::PickleBuffer(export) | Held::RawBuffer(export, _) => *export = None,
+            Held::Lock(_, lock) => *lock = None,
+            Held::Lender(lender) => lender.let_go(),
+        }
+    }
+
+    fn lock(&mut self, dest: Slot, source: Source<'_>, access: Access) -> Result<(), NotLent> {
         let lock = match source {
             Source::Bytes(bytes) => Provider::from(Bytes::new(bytes)).lock(access),
             Source::Slot(slot) => self.exporter(slot).lock(access),
@@ -230,29 +256,36 @@ impl Heap for Native {
                 self.hold_in(dest, Held::Lock(access, Some(buffer)));
                 Ok(())
             }
-            Err(LockError::Closed) => Err(Released),
+            Err(LockError::Closed) => Err(Released.into()),
             Err(error) => unreachable!("it was found that {source:?} can be locked, but {error}"),
         }
     }
 
+    fn export_class(&self, export: Slot) -> Class {
+        match &*self.held(export) {
+            Held::PickleBuffer(_) => Class::PickleBuffer,
+            Held::RawBuffer(..) => Class::PyBuffer,
+            Held::Lock(..) => Class::Lock,
+            Held::Lender(_) => Class::Lender,
+        }
+    }
+
     fn lock_access(&self, export: Slot) -> Option<Access> {
-        match *self.exports[export.at()].as_ref()?.lock() {
+        match *self.held(export) {
             Held::Lock(access, _) => Some(access),
-            Held::Export(_) => None,
+            _ => None,
         }
     }
 
     fn locked(&self, lock: Slot) -> Result<Buffer, Released> {
-        let held = self.exports[lock.at()].as_ref().expect("only filled slots are asked").lock();
-        let Held::Lock(_, Some(buffer)) = &*held else { return Err(Released) };
+        let Held::Lock(_, Some(buffer)) = &*self.held(lock) else { return Err(Released) };
         let mut bytes = Buffer::from_elem(0, buffer.len());
         buffer.read(0, &mut bytes);
         Ok(bytes)
     }
 
     fn write_locked(&mut self, lock: Slot, offset: usize, bytes: &[u8]) {
-        let held = self.exports[lock.at()].as_ref().expect("only filled slots are asked").lock();
-        match &*held {
+        match &*self.held(lock) {
             Held::Lock(_, Some(buffer)) => buffer.write(offset, bytes),
             other => unreachable!("{other:?} is no lock that is held"),
         }
@@ -273,7 +306,7 @@ impl Heap for Native {
         self.iterators.put(dest, Iteration { stream, ..Iteration::over(target, false) });
     }
 
-    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), Released> {
+    fn unpack(&mut self, dest: Slot, source: Source<'_>, format: Format) -> Result<(), NotLent> {
         let target = Target::Unpack(self.acquire(source)?, format);
         self.iterators.put(dest, Iteration::over(target, true));
         Ok(())
@@ -330,8 +363,15 @@ impl Heap for Native {
         Ok(item)
     }
 
-    fn hold(&mut self, slot: Slot) -> Result<Export, Released> {
+    fn hold(&mut self, slot: Slot) -> Result<Export, NotLent> {
         self.acquire(Source::Slot(slot))
+    }
+
+    fn hold_same(&mut self, slot: Slot) -> Result<Export, NotLent> {
+        match self.held(slot).of()? {
+            Provider::Lent(lent) => Ok(lent.view().export()?),
+            other => export(&other),
+        }
     }
 
     fn held_layout<'a>(&'a self, hold: &'a Export) -> &'a Layout {
@@ -340,6 +380,12 @@ impl Heap for Native {
 
     fn held_contents(&self, hold: &Export) -> Buffer {
         gather(hold.layout(), |offset, out| hold.read(offset, out))
+    }
+
+    fn read_held(&self, hold: &Export, offset: isize, out: &mut [u8]) {
+        if !out.is_empty() {
+            hold.read(offset, out);
+        }
     }
 
     fn write_held(&mut self, hold: &Export, offset: isize, bytes: &[u8]) {

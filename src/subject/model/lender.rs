@@ -1,0 +1,84 @@
+//! Objects of classes with `__buffer__` and `__release_buffer__`: what they lend, and how it is given back.
+
+use super::super::heap::NotLent;
+use super::{Aside, Id, Kind, Model};
+use crate::exporter::{Body, Layout};
+use crate::history::ErrorClass;
+
+impl Model {
+    /// A new view of an object, which no slot holds: `memoryview(object)`.
+    pub(super) fn view_on(&mut self, source: Id) -> Result<Id, NotLent> {
+        let (managed, layout) = match self.kind(source) {
+            Kind::View { released: true, .. } => return Err(NotLent::Released),
+            Kind::View { managed, layout, .. } => {
+                let (managed, layout) = (*managed, layout.clone());
+                self.share(managed);
+                (managed, layout)
+            }
+            _ => {
+                let (owner, layout) = self.acquire(source)?;
+                (self.add(Kind::Managed { owner, views: 1 }), layout)
+            }
+        };
+        // No slot ever holds it, so that nobody asks for its number.
+        let number = Aside(u32::MAX);
+        Ok(self.add(Kind::View { managed, layout, released: false, exports: 0, number, hashed: None }))
+    }
+
+    /// One more view of a managed buffer.
+    pub(super) fn share(&mut self, managed: Id) {
+        let Kind::Managed { views, .. } = self.kind_mut(managed) else {
+            unreachable!("views have managed buffers")
+        };
+        *views += 1;
+        self.retain(managed);
+    }
+
+    /// `slot_bf_getbuffer`: `__buffer__` is called, and what it gives is exported.
+    pub(super) fn ask(&mut self, lender: Id) -> Result<(Id, Layout), NotLent> {
+        let &Kind::Lender { source, body, ref kept, .. } = self.kind(lender) else {
+            unreachable!("a lender stays one")
+        };
+        let view = match (body, kept.first()) {
+            (Body::Wrong, _) => return Err(NotLent::Raised(ErrorClass::TypeError)),
+            (Body::Raises, _) => return Err(NotLent::Raised(ErrorClass::EOFError)),
+            (Body::Reuses, Some(&view)) => {
+                self.retain(view);
+                view
+            }
+            _ => self.view_on(source)?,
+        };
+        match (body, self.kind_mut(view)) {
+            (Body::ReadOnly, Kind::View { layout, .. }) => layout.readonly = true,
+            (Body::Released, _) => self.let_go(view),
+            _ => {}
+        }
+        let acquired = self.acquire(view);
+        if let Kind::Lender { kept, outstanding, .. } = self.kind_mut(lender) {
+            *outstanding += u16::from(acquired.is_ok());
+            if body == Body::Keeps || body == Body::Reuses && kept.is_empty() {
+                kept.push(view);
+                self.retain(view);
+            }
+        }
+        self.forget(view);
+        let (view, layout) = acquired?;
+        self.retain(lender);
+        Ok((self.add(Kind::Lent { view, lender }), layout))
+    }
+
+    /// `bufferwrapper_releasebuf`: the view loses its export first, and then `__release_buffer__` is called.
+    pub(super) fn give_back(&mut self, view: Id, lender: Id) {
+        if let Kind::View { exports, .. } = self.kind_mut(view) {
+            *exports -= 1;
+        }
+        if let Kind::Lender { outstanding, body, .. } = self.kind_mut(lender) {
+            *outstanding -= 1;
+            if matches!(body, Body::Lends | Body::ReadOnly) {
+                self.let_go(view);
+            }
+        }
+        self.forget(view);
+        self.forget(lender);
+    }
+}

@@ -284,6 +284,9 @@ impl Case {
         seen: &mut Option<Vec<(Outcome, Option<String>)>>,
     ) -> usize {
         let program = &*self.program;
+        if !subject.takes(program) {
+            return end;
+        }
         for at in self.next..end {
             // What the model leaves out is left out everywhere: it decides what is too long.
             if let Outcome::Skipped(_) = self.trace.outcomes()[at] {

@@ -8,7 +8,7 @@ mod substitutes;
 use buflock::exporter::{Layout, Mapping, TypeCode, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
-use buflock::program::{Arg, Float, Int, Op, Slot, SlotKind, Step, Syntax, limits};
+use buflock::program::{Arg, Float, Int, Op, Program, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture, native};
 use pyo3::sync::PyOnceLock;
@@ -446,6 +446,10 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
 impl Subject for CPython {
     fn name(&self) -> &str {
         if self.substitutes.is_some() { "pynative" } else { "cpython" }
+    }
+
+    fn takes(&self, program: &Program) -> bool {
+        self.substitutes.is_none() || !substitutes::calls_back(program)
     }
 
     fn step(&mut self, step: &Step) -> Outcome {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Divergence;
-use crate::subject::Version;
+use crate::subject::{Native, Version};
 
 /// Whether a known difference is allowed, or a bug that somebody has still to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Entry {
     pub id: String,
     /// What it is.
     pub standing: Standing,
-    /// The signatures that it covers.
+    /// The signatures that it covers, without the subject: a bug of CPython shows wherever its code runs.
     pub signatures: Vec<String>,
     /// The first Python that shows it, as `3.13` or `3.13.5`; the first of all if left out.
     pub since: Option<String>,
@@ -80,11 +80,13 @@ impl Catalogue {
         &self.entries
     }
 
-    /// The entry that covers a divergence on this Python.
+    /// The entry that covers a divergence on this Python. In the native subject no code of Python runs.
     pub fn covers(&self, divergence: &Divergence, python: Version) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.signatures.contains(&divergence.signature) && entry.is_shown_by(python))
+        let (subject, signature) = divergence.signature.split_once('/')?;
+        let covers = |entry: &&Entry| {
+            entry.signatures.iter().any(|known| known == signature) && entry.is_shown_by(python)
+        };
+        if subject == Native::NAME { None } else { self.entries.iter().find(covers) }
     }
 }
 
@@ -122,7 +124,7 @@ mod tests {
         [[known]]
         id = "example"
         standing = "bug"
-        signatures = ["cpython/R3/rest/still-exported"]
+        signatures = ["R3/rest/still-exported"]
         since = "3.10"
         fixed_in = ["3.12.8", "3.13.1"]
         reason = "an example"

@@ -23,7 +23,7 @@ pub use trace::Trace;
 
 use crate::exporter::Layout;
 use crate::history::Outcome;
-use crate::program::{Slot, Step};
+use crate::program::{Program, Slot, Step};
 
 /// Something that programs run on.
 ///
@@ -32,6 +32,11 @@ use crate::program::{Slot, Step};
 pub trait Subject: Send {
     /// What reports call it.
     fn name(&self) -> &str;
+
+    /// Whether it can run a program at all. What it cannot is not run on it, rather than run in part.
+    fn takes(&self, _program: &Program) -> bool {
+        true
+    }
 
     /// Runs one step, of which all slots are filled.
     fn step(&mut self, step: &Step) -> Outcome;

@@ -101,6 +101,9 @@ enum Target {
 }
 
 impl Native {
+    /// What reports call it.
+    pub const NAME: &str = "native";
+
     /// Empty slots, in which operations follow `version`.
     pub fn new(version: Version) -> Native {
         Native {
@@ -321,7 +324,7 @@ pub fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
 
 impl Subject for Native {
     fn name(&self) -> &str {
-        "native"
+        Native::NAME
     }
 
     fn step(&mut self, step: &Step) -> Outcome {

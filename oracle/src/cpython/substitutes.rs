@@ -8,7 +8,7 @@
 
 use buflock::exporter::{ByteOrder, Bytes, Code, Dims, Format, Layout, Provider, Stream, View};
 use buflock::history::{Outcome, Value};
-use buflock::program::{Class, Op, Slot, SlotKind, Step, Syntax};
+use buflock::program::{Class, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock::subject::{Native, Subject, Version};
 use pyo3::types::{PyAnyMethods, PyType};
 use pyo3::{Bound, PyTypeInfo, Python};
@@ -56,6 +56,18 @@ fn attribute(syntax: Syntax) -> Option<&'static str> {
         Syntax::In => "__contains__",
         Syntax::Function(_) | Syntax::With | Syntax::Drop => return None,
     })
+}
+
+/// Whether an operation of an exporter may be given an object that calls Python when it is asked for its buffer, or that
+/// only C can ask: no meaning of ours does that in place of CPython.
+pub(super) fn calls_back(program: &Program) -> bool {
+    let makes = |step: &Step| matches!(step.op, Op::NewLender | Op::Request);
+    let given = |step: &Step| {
+        let args = Step { receiver: None, ..step.clone() };
+        step.receiver.map_or(made_by(step.op).is_some(), |slot| slot.kind == SlotKind::Exporter)
+            && args.find_needed(|slot| slot.kind == SlotKind::Export).is_some()
+    };
+    program.steps.iter().any(makes) && program.steps.iter().any(given)
 }
 
 /// The class of what an operation makes out of nothing, if it is one that has a substitute.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
-use super::{Array, ByteArray, Bytes, Layout, Mmap, NotExported, Stream, Text, View};
+use super::{Array, ByteArray, Bytes, CArray, Layout, Mmap, NotExported, Stream, Text, View};
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// What an exporter gives out: one block of memory, valid until the export is released (G4, L1).
@@ -103,6 +103,8 @@ pub enum Provider {
     Mmap(Mmap),
     /// A file in memory.
     Stream(Stream),
+    /// Bytes of a type in C.
+    CArray(CArray),
     /// Immutable characters, which are locked and not exported.
     Text(Text),
     /// A memoryview.
@@ -118,6 +120,7 @@ impl Provider {
             Self::Array(_) => Array::NAME,
             Self::Mmap(_) => Mmap::NAME,
             Self::Stream(_) => Stream::NAME,
+            Self::CArray(_) => CArray::NAME,
             Self::Text(_) => Text::NAME,
             Self::View(_) => View::NAME,
         }
@@ -134,6 +137,7 @@ impl Provider {
             Self::Array(array) => Ok(array.export()),
             Self::Mmap(map) => Ok(map.export()?),
             Self::Stream(stream) => Ok(stream.export()?),
+            Self::CArray(array) => Ok(array.export()),
             Self::Text(_) => Err(NotExported::NoBuffer),
             Self::View(view) => Ok(view.export()?),
         }
@@ -147,6 +151,7 @@ impl Provider {
             Self::Array(array) => array.exports(),
             Self::Mmap(map) => map.exports(),
             Self::Stream(stream) => stream.exports(),
+            Self::CArray(array) => array.exports(),
             Self::Text(text) => text.exports(),
             Self::View(view) => view.exports(),
         }
@@ -160,6 +165,7 @@ impl Provider {
             (Self::Array(a), Self::Array(b)) => a.same(b),
             (Self::Mmap(a), Self::Mmap(b)) => a.same(b),
             (Self::Stream(a), Self::Stream(b)) => a.same(b),
+            (Self::CArray(a), Self::CArray(b)) => a.same(b),
             (Self::Text(a), Self::Text(b)) => a.same(b),
             (Self::View(a), Self::View(b)) => a.same(b),
             _ => false,
@@ -174,6 +180,7 @@ impl Provider {
             Self::Array(array) => array.is_stained(),
             Self::Mmap(map) => map.is_stained(),
             Self::Stream(stream) => stream.is_stained(),
+            Self::CArray(array) => array.is_stained(),
             Self::Text(text) => text.is_stained(),
             Self::View(view) => view.is_stained(),
         }
@@ -190,6 +197,7 @@ impl Provider {
                 Self::Array(array) => array.release_raw(),
                 Self::Mmap(map) => map.release_raw(),
                 Self::Stream(stream) => stream.release_raw(),
+                Self::CArray(array) => array.release_raw(),
                 Self::Text(text) => text.release_raw(),
                 Self::View(view) => view.release_raw(),
             }
@@ -208,7 +216,7 @@ macro_rules! providers {
     };
 }
 
-providers! { Bytes ByteArray Array Mmap Stream Text View }
+providers! { Bytes ByteArray Array Mmap Stream CArray Text View }
 
 /// One outstanding export. It keeps the exporter alive and its memory where it is, and is released when dropped.
 pub struct Export {

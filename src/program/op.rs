@@ -46,7 +46,7 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "digest" | "lock" | "mapped_file" | "read_from_file" | "received" | "written" => {
+        "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received" | "written" => {
             (HELPERS_MODULE, name)
         }
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -66,11 +66,14 @@ pub enum Class {
     Mmap,
     /// `io.BytesIO`
     BytesIO,
+    /// An array of `ctypes.c_ubyte`.
+    CArray,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 5] = [Class::Bytes, Class::ByteArray, Class::Array, Class::Mmap, Class::BytesIO];
+    pub const ALL: [Class; 6] =
+        [Class::Bytes, Class::ByteArray, Class::Array, Class::Mmap, Class::BytesIO, Class::CArray];
 
     /// As it is written in a program.
     pub const fn name(self) -> &'static str {
@@ -80,6 +83,7 @@ impl Class {
             Class::Array => "array.array",
             Class::Mmap => "mmap.mmap",
             Class::BytesIO => "io.BytesIO",
+            Class::CArray => "ctypes_array",
         }
     }
 }
@@ -311,6 +315,7 @@ operations! {
     NewArray: Call("array.array"), Nothing, 1 of [TypeCode ArraySource], Into(Exporter), 20;
     NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 5;
     MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 1;
+    NewCArray: Call("ctypes_array"), Nothing, 1 of [Buffer], Into(Exporter), 6;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 24;
@@ -369,7 +374,7 @@ operations! {
     FileNo: Method("fileno"), Exporter of BytesIO, 0 of [], Value, 1;
     Detach: Method("detach"), Exporter of BytesIO, 0 of [], Value, 1;
     GetState: Method("__getstate__"), Exporter of BytesIO, 0 of [], Value, 2;
-    SetState: Method("__setstate__"), Exporter of BytesIO, 1 of [State], Value, 4;
+    SetState: Method("__setstate__"), Exporter of BytesIO | CArray, 1 of [State], Value, 4;
     ReadByte: Method("read_byte"), Exporter of Mmap, 0 of [], Value, 3;
     WriteByte: Method("write_byte"), Exporter of Mmap, 1 of [Byte], Value, 3;
     FileSize: Method("size"), Exporter of Mmap, 0 of [], Value, 1;
@@ -431,6 +436,7 @@ operations! {
     Written: Call("written"), Nothing, 1 of [Buffers], Value, 1;
     Received: Call("received"), Nothing, 2 of [Writable Buffer], Value, 1;
     ReadFromFile: Call("read_from_file"), Nothing, 2 of [Writable Buffer], Value, 1;
+    ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 2;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

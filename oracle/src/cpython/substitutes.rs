@@ -6,9 +6,9 @@
 //! its meaning on the memory of the object, as the native subject does it. There is no list of what is asked of whom:
 //! a method that a class gains is asked from then on.
 
-use buflock::exporter::{ByteOrder, Bytes, Code, Dims, Format, Layout, Provider, Stream, View};
+use buflock::exporter::{ByteOrder, Bytes, CArray, Code, Dims, Format, Layout, Provider, Stream, View};
 use buflock::history::{Outcome, Value};
-use buflock::program::{Class, Op, Slot, SlotKind, Step, Syntax};
+use buflock::program::{Arg, Class, Op, Slot, SlotKind, Step, Syntax};
 use buflock::subject::{Native, Subject, Version};
 use pyo3::types::{PyAnyMethods, PyType};
 use pyo3::{Bound, PyTypeInfo, Python};
@@ -30,6 +30,13 @@ pub const OTHERWISE: &[(Class, Op, &str)] = &[
     (Class::Mmap, Op::MapFile, "as NewMmap: this makes a map by calling the class"),
     (Class::Mmap, Op::Flush, "all of a map is written back, never a part"),
 ];
+
+/// What CPython's own does otherwise with an argument of a class, and why. It fails there before it changes anything.
+pub const OTHERWISE_WITH: &[(Op, Class, &str)] = &[(
+    Op::SetItem,
+    Class::Mmap,
+    "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
+)];
 
 /// The classes, and what they are asked.
 #[derive(Debug)]
@@ -123,14 +130,23 @@ impl CPython {
     /// Runs a step that is done by its meaning, if it is one.
     pub(super) fn by_meaning(&mut self, py: Python<'_>, step: &Step) -> Option<Outcome> {
         let substitutes = self.substitutes.as_ref()?;
-        let class = match step.receiver {
-            None => made_by(step.op)?,
-            Some(slot) if slot.kind == SlotKind::Exporter => {
-                class_of(&pynative::provider(self.filled(slot).bind(py))?)
-            }
-            Some(_) => return None,
+        let ours = |slot: &Slot| {
+            let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
+            Some(class_of(&pynative::provider(own.bind(py))?))
         };
-        if substitutes.asks(class, step.op) {
+        let asks = match step.receiver {
+            None => substitutes.asks(made_by(step.op)?, step.op),
+            Some(slot) => match ours(&slot) {
+                Some(class) => substitutes.asks(class, step.op),
+                None => !step.args.iter().any(|arg| match arg {
+                    Arg::Slot(arg) if slot.kind == SlotKind::Exporter => ours(arg).is_some_and(|class| {
+                        OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
+                    }),
+                    _ => false,
+                }),
+            },
+        };
+        if asks {
             return None;
         }
         let mut world = Native::new(substitutes.version);
@@ -200,8 +216,10 @@ impl CPython {
 
 /// The exporter in an object, or one of the same contents.
 fn exporter(py: Python<'_>, object: &Object) -> Provider {
-    let own = pynative::provider(object.bind(py));
-    own.unwrap_or_else(|| raw::with_contents(py, object, Bytes::new).into())
+    pynative::provider(object.bind(py)).unwrap_or_else(|| match raw::type_of(py, object) {
+        Type::CArray => CArray::new(raw::with_contents(py, object, <[u8]>::to_vec)).into(),
+        _ => raw::with_contents(py, object, Bytes::new).into(),
+    })
 }
 
 /// A view of the same memory, laid out in the same way; `None` if it was released.

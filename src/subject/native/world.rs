@@ -10,8 +10,8 @@ use super::super::heap::{
 };
 use super::{Held, Iteration, Native, Target, cursor, flavour, gather, is_closed, operate, unhashable};
 use crate::exporter::{
-    Access, Array, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, LockError, MapError, Mapping,
-    Mmap, Provider, Released, Stream, View,
+    Access, Array, ByteArray, Bytes, CArray, Closing, Export, Exported, Format, Layout, LockError, MapError,
+    Mapping, Mmap, Provider, Released, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Slot, SlotKind};
@@ -66,6 +66,7 @@ impl Heap for Native {
                 map.into()
             }
             Flavour::Stream => Stream::new(bytes).into(),
+            Flavour::CArray => CArray::new(bytes).into(),
         };
         self.exporters.put(dest, exporter);
     }

@@ -18,7 +18,7 @@ use crate::pynative::{self, Array, ByteArray, Mmap};
 use crate::raw_buffer::{self as raw, Object, Type, ViewFields};
 
 /// What a class has and does otherwise than CPython's, and why.
-pub const OTHERWISE: &[(Class, Op, &str)] = &[
+const OTHERWISE: &[(Class, Op, &str)] = &[
     (
         Class::Array,
         Op::NewArray,
@@ -32,7 +32,7 @@ pub const OTHERWISE: &[(Class, Op, &str)] = &[
 ];
 
 /// What CPython's own does otherwise with an argument of a class, and why. It fails there before it changes anything.
-pub const OTHERWISE_WITH: &[(Op, Class, &str)] = &[(
+const OTHERWISE_WITH: &[(Op, Class, &str)] = &[(
     Op::SetItem,
     Class::Mmap,
     "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
@@ -251,4 +251,49 @@ fn format(text: &str) -> Option<Format> {
         _ => return Some(Format::new(Code::from_char(first)?)),
     };
     Some(Format { at, order, code: Code::from_char(letters.next()?)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interpreter;
+
+    fn with_substitutes(f: impl FnOnce(Python<'_>, &Substitutes)) {
+        interpreter::start().unwrap();
+        Python::attach(|py| f(py, &Substitutes::new(py)));
+    }
+
+    #[test]
+    fn what_is_done_otherwise_is_something_that_the_class_has() {
+        with_substitutes(|py, _| {
+            for (class, op, reason) in OTHERWISE {
+                let name =
+                    attribute(op.row().syntax).unwrap_or_else(|| panic!("{op:?} is asked of every class"));
+                assert!(type_of(py, *class).hasattr(name).unwrap(), "{class:?} has no {name}: {reason}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_would_move_memory_is_asked_of_the_classes() {
+        use Op::{
+            Append, Clear, Close, DelItem, Extend, FromBytes, FromFile, InPlaceAdd, InPlaceMultiply, Insert,
+            NewByteArray, Pop, Remove, Resize, SetItem,
+        };
+        let both = [Append, Insert, Pop, SetItem, DelItem, InPlaceAdd, InPlaceMultiply];
+        with_substitutes(|_, substitutes| {
+            for op in both.into_iter().chain([NewByteArray, Extend, Remove, Clear]) {
+                assert!(substitutes.asks(Class::ByteArray, op), "{op:?}");
+            }
+            for op in both.into_iter().chain([FromBytes, FromFile]) {
+                assert!(substitutes.asks(Class::Array, op), "{op:?}");
+            }
+            for op in [Resize, Close] {
+                assert!(substitutes.asks(Class::Mmap, op), "{op:?}");
+            }
+            // What CPython has from 3.14 on is not asked before.
+            let since_3_14 = substitutes.version.since(14);
+            assert_eq!(substitutes.asks(Class::ByteArray, Resize), since_3_14);
+        });
+    }
 }

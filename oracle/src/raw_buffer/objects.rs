@@ -10,7 +10,7 @@ use buflock::subject::{Picture, native};
 use pyo3::types::PyAnyMethods;
 use pyo3::{Borrowed, PyResult, Python, ffi};
 
-use super::{Object, Type};
+use super::{Object, Type, lend};
 use crate::pynative;
 
 /// `Modules/arraymodule.c`
@@ -226,7 +226,10 @@ fn block_of(exporter: &Provider) -> Block {
         }
         other => unreachable!("{} is of no class of pynative", other.name()),
     };
-    Block { start: start as *const c_char, length, cursor, code }
+    // A map that is closed is nowhere.
+    let start = start as *mut u8;
+    let start = if start.is_null() { start } else { lend::start_of(start, length) };
+    Block { start: start.cast_const().cast(), length, cursor, code }
 }
 
 /// Which of these types an object has; a class of `pynative` stands for the type that it is in place of.

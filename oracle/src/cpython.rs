@@ -5,7 +5,7 @@
 
 mod substitutes;
 
-use buflock::exporter::{Layout, Mapping, TypeCode, same_bytes};
+use buflock::exporter::{ByteOrder, Format, Layout, Mapping, TypeCode, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Program, Slot, SlotKind, Step, Syntax, limits};
@@ -439,7 +439,9 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
             let code = raw::typecode(py, object).expect("an array has a type code");
             Value::Array(code, contents(object))
         }
-        Type::Mmap | Type::BytesIO | Type::Other => Value::Foreign(raw::type_name(py, object).into()),
+        Type::Mmap | Type::BytesIO | Type::CArray | Type::Other => {
+            Value::Foreign(raw::type_name(py, object).into())
+        }
     }
 }
 
@@ -588,6 +590,7 @@ fn flavour(py: Python<'_>, object: &Object) -> Option<Flavour> {
         Type::Array => Flavour::Array(TypeCode::of_letter(raw::typecode(py, object)?)?),
         Type::Mmap => Flavour::Mmap(Mapping::WRITE),
         Type::BytesIO => Flavour::Stream,
+        Type::CArray => Flavour::CArray,
         _ => return None,
     })
 }
@@ -623,7 +626,6 @@ fn holds(py: Python<'_>, object: &Object, expected: Shown<'_>) -> bool {
 fn shows(view: &Viewed, fields: &ViewFields<'_>) -> bool {
     let Some(line) = &view.line else { return is_laid_out(fields, &view.layout) };
     let (&[length], &[stride]) = (fields.shape, fields.strides) else { return false };
-    let format = view.layout.format;
     length == line.length
         && stride == line.stride
         && fields.offset == line.offset
@@ -632,7 +634,19 @@ fn shows(view: &Viewed, fields: &ViewFields<'_>) -> bool {
         && fields.readonly == line.readonly
         && fields.c_contiguous == line.contiguous
         && fields.f_contiguous == line.contiguous
-        && fields.format.is(format.at, format.code.as_char() as u8)
+        && is_written(view.layout.format, fields.format)
+}
+
+/// Whether a format is written so.
+#[inline]
+fn is_written(format: Format, written: raw::Format<'_>) -> bool {
+    let prefix = match format.order {
+        None if format.at => Some(b'@'),
+        None => None,
+        Some(ByteOrder::Little) => Some(b'<'),
+        Some(ByteOrder::Big) => Some(b'>'),
+    };
+    written.is(prefix, format.code.as_char() as u8)
 }
 
 fn is_laid_out(fields: &ViewFields<'_>, layout: &Layout) -> bool {
@@ -642,7 +656,7 @@ fn is_laid_out(fields: &ViewFields<'_>, layout: &Layout) -> bool {
         && fields.readonly == layout.readonly
         && fields.itemsize == layout.itemsize() as isize
         && fields.nbytes == layout.nbytes() as isize
-        && fields.format.is(layout.format.at, layout.format.code.as_char() as u8)
+        && is_written(layout.format, fields.format)
         && fields.c_contiguous == layout.is_c_contiguous()
         && fields.f_contiguous == layout.is_f_contiguous()
 }

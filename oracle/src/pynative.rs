@@ -10,7 +10,8 @@
 //! | `bf_releasebuffer` | frees what the structure owns, then takes the export away | `raw_buffer::lend::release_buffer` |
 //! | any method that resizes | asks for the memory inside of one operation, and gets it only without exports | `pynative::sequence` |
 //!
-//! The classes need no GIL: they are `frozen`, so that PyO3 adds no lock of its own, and the lock word does the rest.
+//! The classes need no GIL: they are `frozen`, so that PyO3 adds no lock of its own, and the lock word does the rest. And
+//! they are each a `sequence`, or else the C API would not find their length where it looks for that of a sequence.
 //! No Python code ever runs while it is held. The interface of PEP 298, which no Python shipped, is [`Locked`].
 
 mod array;

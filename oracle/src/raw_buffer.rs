@@ -96,12 +96,15 @@ impl<'a> Format<'a> {
         unsafe { CStr::from_ptr(self.0) }
     }
 
-    /// Whether it is this one character, after an `@` or not.
+    /// Whether it is this one character, after another one or not.
     #[inline]
-    pub fn is(self, at: bool, code: u8) -> bool {
+    pub fn is(self, prefix: Option<u8>, code: u8) -> bool {
         // SAFETY: as for `text`; no byte is read behind one that differs, thus none behind the zero.
         let byte = |place: usize| unsafe { *self.0.add(place) } as u8;
-        if at { byte(0) == b'@' && byte(1) == code && byte(2) == 0 } else { byte(0) == code && byte(1) == 0 }
+        match prefix {
+            Some(prefix) => byte(0) == prefix && byte(1) == code && byte(2) == 0,
+            None => byte(0) == code && byte(1) == 0,
+        }
     }
 }
 
@@ -130,6 +133,8 @@ pub enum Type {
     Mmap,
     /// `io.BytesIO`
     BytesIO,
+    /// An array of `ctypes`
+    CArray,
     /// `list`
     List,
     /// `tuple`

@@ -10,8 +10,8 @@ use std::ptr::{self, NonNull};
 
 use super::planted::Fault;
 use super::{
-    Answer, Array, ByteArray, Bytes, Layout, Lender, Lent, Mmap, NotExported, Refused, Request, Stream, Text,
-    View,
+    Answer, Array, ByteArray, Bytes, CArray, Layout, Lender, Lent, Mmap, NotExported, Refused, Request,
+    Stream, Text, View,
 };
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
@@ -106,6 +106,8 @@ pub enum Provider {
     Mmap(Mmap),
     /// A file in memory.
     Stream(Stream),
+    /// Bytes of a type in C.
+    CArray(CArray),
     /// Immutable characters, which are locked and not exported.
     Text(Text),
     /// A memoryview.
@@ -125,6 +127,7 @@ impl Provider {
             Self::Array(_) => Array::NAME,
             Self::Mmap(_) => Mmap::NAME,
             Self::Stream(_) => Stream::NAME,
+            Self::CArray(_) => CArray::NAME,
             Self::Text(_) => Text::NAME,
             Self::View(_) => View::NAME,
             Self::Lender(_) => Lender::NAME,
@@ -143,6 +146,7 @@ impl Provider {
             Self::Array(array) => Ok(array.export()),
             Self::Mmap(map) => Ok(map.export()?),
             Self::Stream(stream) => Ok(stream.export()?),
+            Self::CArray(array) => Ok(array.export()),
             Self::Text(_) | Self::Lent(_) => Err(NotExported::NoBuffer),
             Self::View(view) => Ok(view.export()?),
             Self::Lender(lender) => lender.export(),
@@ -157,6 +161,7 @@ impl Provider {
             Self::Array(array) => array.exports(),
             Self::Mmap(map) => map.exports(),
             Self::Stream(stream) => stream.exports(),
+            Self::CArray(array) => array.exports(),
             Self::Text(text) => text.exports(),
             Self::View(view) => view.exports(),
             Self::Lender(lender) => lender.exports(),
@@ -172,6 +177,7 @@ impl Provider {
             (Self::Array(a), Self::Array(b)) => a.same(b),
             (Self::Mmap(a), Self::Mmap(b)) => a.same(b),
             (Self::Stream(a), Self::Stream(b)) => a.same(b),
+            (Self::CArray(a), Self::CArray(b)) => a.same(b),
             (Self::Text(a), Self::Text(b)) => a.same(b),
             (Self::View(a), Self::View(b)) => a.same(b),
             (Self::Lender(a), Self::Lender(b)) => a.same(b),
@@ -188,6 +194,7 @@ impl Provider {
             Self::Array(array) => array.is_stained(),
             Self::Mmap(map) => map.is_stained(),
             Self::Stream(stream) => stream.is_stained(),
+            Self::CArray(array) => array.is_stained(),
             Self::Text(text) => text.is_stained(),
             Self::View(view) => view.is_stained(),
             // It has no count of its own.
@@ -207,6 +214,7 @@ impl Provider {
                 Self::Array(array) => array.release_raw(),
                 Self::Mmap(map) => map.release_raw(),
                 Self::Stream(stream) => stream.release_raw(),
+                Self::CArray(array) => array.release_raw(),
                 Self::Text(text) => text.release_raw(),
                 Self::View(view) => view.release_raw(),
                 Self::Lender(_) => unreachable!("what it gives out is lent"),
@@ -227,7 +235,7 @@ macro_rules! providers {
     };
 }
 
-providers! { Bytes ByteArray Array Mmap Stream Text View Lender }
+providers! { Bytes ByteArray Array Mmap Stream CArray Text View Lender }
 
 /// One outstanding export. It keeps the exporter alive and its memory where it is, and is released when dropped.
 pub struct Export {
@@ -263,6 +271,7 @@ impl Export {
             Provider::View(_) | Provider::Lent(_) if !spoiled(Fault::GapsLentAsBlock) => {
                 self.layout.lend_again(request)
             }
+            Provider::CArray(_) => Ok(self.layout.lend_as_it_is()),
             _ => self.layout.lend(request),
         }
     }

@@ -31,6 +31,7 @@
 //! | [`Array`] | `array.array` | writable, moves on resize, in whole items |
 //! | [`Mmap`] | `mmap.mmap` | a file's or the system's, can be closed |
 //! | [`Stream`] | `io.BytesIO` | writable, moves on resize, can be closed; lent out by `getbuffer` alone |
+//! | [`CArray`] | `ctypes.c_ubyte * n` | writable, never moves |
 //! | [`Text`] | `str` | immutable, never moves; locked only |
 //! | [`View`] | `memoryview` | another exporter's, held through one shared managed buffer |
 //!
@@ -45,6 +46,7 @@ use std::fmt;
 mod array;
 mod byte_array;
 mod bytes;
+mod c_array;
 mod dims;
 mod export;
 mod export_count;
@@ -66,6 +68,7 @@ mod view;
 pub use array::{Array, Items, TypeCode};
 pub use byte_array::ByteArray;
 pub use bytes::Bytes;
+pub use c_array::CArray;
 pub use dims::{Dims, MAX_NDIM};
 pub use export::{Export, Provider, RawExport};
 pub use export_count::{ExportCount, Locked, Remaining};
@@ -189,6 +192,7 @@ mod tests {
         crosses::<Array>();
         crosses::<Mmap>();
         crosses::<Stream>();
+        crosses::<CArray>();
         crosses::<Text>();
         crosses::<LockedBuffer>();
         crosses::<Exposed>();

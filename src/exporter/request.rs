@@ -1,6 +1,6 @@
 //! What an exporter answers to the flags of a request (clause G5): the fields of a `Py_buffer`, without its addresses.
 //!
-//! There are two kinds of exporters. One that owns a block of items side by side (`PyBuffer_FillInfo`) can meet any
+//! There are two kinds of exporters, and arrays of `ctypes`. One that owns a block of items side by side (`PyBuffer_FillInfo`) can meet any
 //! request but that for writing to what is read-only. A view lends what it was lent: it may be unable to do without
 //! strides, and the consumer that leaves out the shape takes it for bytes, so that a format would contradict it
 //! (`memory_getbuf` of `Objects/memoryobject.c`).
@@ -93,6 +93,11 @@ impl Layout {
     /// If writing is asked for and refused.
     pub fn lend(&self, request: Request) -> Result<Answer, Refused> {
         if self.readonly && request.asks(Request::WRITABLE) { Err(Refused) } else { Ok(self.answer(request)) }
+    }
+
+    /// What an array of `ctypes` answers, whatever is asked: all that it has, which is no strides (against G5).
+    pub(super) fn lend_as_it_is(&self) -> Answer {
+        Answer { strides: None, ..self.answer(Request::FULL) }
     }
 
     /// What a view of this layout answers.

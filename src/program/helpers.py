@@ -63,6 +63,13 @@ def Lender(source, body):
     return (SilentLender if body == "silent" else TellingLender)(source, body)
 
 
+def ctypes_array(contents):
+    """An array of ctypes.c_ubyte that owns a copy of these contents."""
+    import ctypes
+    with memoryview(contents) as view:
+        return (ctypes.c_ubyte * view.nbytes).from_buffer_copy(view)
+
+
 def digest(data):
     """The SHA-256 of a buffer."""
     import hashlib

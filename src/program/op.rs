@@ -53,9 +53,8 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "Lender" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received" | "written" => {
-            (HELPERS_MODULE, name)
-        }
+        "Lender" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received"
+        | "written" => (HELPERS_MODULE, name),
         "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
         | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -75,6 +74,8 @@ pub enum Class {
     Mmap,
     /// `io.BytesIO`
     BytesIO,
+    /// An array of `ctypes.c_ubyte`.
+    CArray,
     /// `pickle.PickleBuffer`, which holds an export as a consumer in C does.
     PickleBuffer,
     /// A `Py_buffer` that was asked for with flags.
@@ -87,12 +88,13 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 9] = [
+    pub const ALL: [Class; 10] = [
         Class::Bytes,
         Class::ByteArray,
         Class::Array,
         Class::Mmap,
         Class::BytesIO,
+        Class::CArray,
         Class::PickleBuffer,
         Class::PyBuffer,
         Class::Lock,
@@ -111,6 +113,7 @@ impl Class {
             Class::PyBuffer => "get_buffer",
             Class::Lock => "lock",
             Class::Lender => "Lender",
+            Class::CArray => "ctypes_array",
         }
     }
 }
@@ -359,6 +362,7 @@ operations! {
     NewArray: Call("array.array"), Nothing, 1 of [TypeCode ArraySource], Into(Exporter), 20;
     NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 5;
     MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 1;
+    NewCArray: Call("ctypes_array"), Nothing, 1 of [Buffer], Into(Exporter), 6;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 24;
@@ -417,7 +421,7 @@ operations! {
     FileNo: Method("fileno"), Exporter of BytesIO, 0 of [], Value, 1;
     Detach: Method("detach"), Exporter of BytesIO, 0 of [], Value, 1;
     GetState: Method("__getstate__"), Exporter of BytesIO, 0 of [], Value, 2;
-    SetState: Method("__setstate__"), Exporter of BytesIO, 1 of [State], Value, 4;
+    SetState: Method("__setstate__"), Exporter of BytesIO | CArray, 1 of [State], Value, 4;
     ReadByte: Method("read_byte"), Exporter of Mmap, 0 of [], Value, 3;
     WriteByte: Method("write_byte"), Exporter of Mmap, 1 of [Byte], Value, 3;
     FileSize: Method("size"), Exporter of Mmap, 0 of [], Value, 1;
@@ -497,6 +501,7 @@ operations! {
     ContiguousStrides: Call("contiguous_strides"), Nothing, 3 of [Numbers Small Order], Value, 1;
     FillInfo: Call("fill_info"), Nothing, 3 of [Block Small Flags], Value, 2;
     SizeFromFormat: Call("size_from_format"), Nothing, 1 of [StructFormat], Value, 1;
+    ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 2;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

@@ -193,6 +193,9 @@ fn picture(picture: &Picture) -> String {
         Picture::Exporter { flavour: Flavour::Bytes, bytes, .. } => {
             format!("(\"bytes\", {})", Literal(bytes))
         }
+        Picture::Exporter { flavour: Flavour::CArray, bytes, .. } => {
+            format!("(\"ctypes_array\", {})", Literal(bytes))
+        }
         Picture::Exporter { flavour: Flavour::ByteArray, bytes, .. } => {
             format!("(\"bytearray\", {})", Literal(bytes))
         }

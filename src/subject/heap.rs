@@ -11,14 +11,15 @@
 use smallvec::SmallVec;
 
 use crate::exporter::{
-    Access, Answer, Body, Code, Exported, Format, Layout, Mapping, Refused, Released, Request, TypeCode,
+    Access, Answer, Body, CArray, Code, Exported, Format, Layout, Mapping, Refused, Released, Request,
+    TypeCode,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot};
 
 /// What `hash` of a view raises, given what that of its owner does.
 pub fn unhashable_view(layout: &Layout, owner: Option<ErrorClass>) -> Option<ErrorClass> {
-    if layout.readonly && layout.format.code.is_byte() { owner } else { Some(ErrorClass::ValueError) }
+    if layout.readonly && layout.format.is_byte() { owner } else { Some(ErrorClass::ValueError) }
 }
 
 /// Where an iterator over a view stands.
@@ -37,6 +38,7 @@ pub fn next_offset(
     let layout = layout.map_err(|Released| ErrorClass::ValueError)?;
     match layout.ndim() {
         0 => Err(ErrorClass::TypeError),
+        1 if layout.format.order.is_some() => Err(ErrorClass::NotImplementedError),
         1 => match layout.item_offset(&[next as isize]) {
             // Only an iterator of its own moves on from an item that it cannot read.
             Some(_) if !layout.format.is_native() && !version.since(10) => {
@@ -101,6 +103,8 @@ pub enum Flavour {
     Array(TypeCode),
     /// `mmap.mmap`: resizable where the system can, and can be closed. It has a cursor.
     Mmap(Mapping),
+    /// An array of `ctypes.c_ubyte`: of a fixed length.
+    CArray,
     /// `io.BytesIO`: resizable, and can be closed. It has a cursor, and no buffer but by `getbuffer`.
     Stream,
 }
@@ -113,6 +117,7 @@ impl Flavour {
             Flavour::ByteArray => Class::ByteArray,
             Flavour::Array(_) => Class::Array,
             Flavour::Mmap(_) => Class::Mmap,
+            Flavour::CArray => Class::CArray,
             Flavour::Stream => Class::BytesIO,
         }
     }
@@ -124,6 +129,7 @@ impl Flavour {
                 let items = (length / code.itemsize()) as isize;
                 Layout::bytes(length, false).recast(Format::new(code.code()), &[items])
             }
+            Flavour::CArray => Layout::bytes(length, false).recast(CArray::FORMAT, &[length as isize]),
             Flavour::Bytes => Layout::bytes(length, true),
             Flavour::Mmap(mapping) => Layout::bytes(length, mapping.readonly),
             Flavour::ByteArray | Flavour::Stream => Layout::bytes(length, false),
@@ -152,7 +158,7 @@ impl Flavour {
     /// What `hash` of it raises.
     pub const fn unhashable(self) -> Option<ErrorClass> {
         match self {
-            Flavour::ByteArray | Flavour::Array(_) => Some(ErrorClass::TypeError),
+            Flavour::ByteArray | Flavour::Array(_) | Flavour::CArray => Some(ErrorClass::TypeError),
             Flavour::Bytes | Flavour::Mmap(_) | Flavour::Stream => None,
         }
     }

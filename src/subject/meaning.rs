@@ -5,6 +5,7 @@
 //! the order of checks is kept: it decides which of two errors is raised. Where versions differ, the version is asked.
 
 mod arrays;
+mod carrays;
 mod compare;
 mod consumers;
 mod exporters;
@@ -91,6 +92,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             heap.empty(receiver(step));
             Ok(Value::None)
         }
+        Op::NewCArray => carrays::make(heap, step),
+        Op::ResizeCArray => carrays::resize(heap, step),
         Op::NewByteArray
         | Op::NewBytes
         | Op::NewArray
@@ -148,6 +151,7 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Flavour::Array(_) => arrays::run(heap, step),
             Flavour::Mmap(_) => maps::run(heap, step),
             Flavour::Stream => streams::run(heap, step),
+            Flavour::CArray => carrays::run(heap, step),
         },
     }
 }

@@ -216,6 +216,7 @@ fn flavour(provider: &Provider) -> Flavour {
         Provider::Array(array) => Flavour::Array(array.code()),
         Provider::Mmap(map) => Flavour::Mmap(map.mapping()),
         Provider::Stream(_) => Flavour::Stream,
+        Provider::CArray(_) => Flavour::CArray,
         other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
@@ -229,6 +230,7 @@ fn operate<R>(provider: &Provider, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         Provider::Array(array) => array.operate(|operation| f(operation)),
         Provider::Mmap(map) => map.operate(|operation| f(operation)).expect(open),
         Provider::Stream(stream) => stream.operate(|operation| f(operation)).expect(open),
+        Provider::CArray(array) => array.operate(|operation| f(operation)),
         other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
@@ -311,6 +313,7 @@ pub fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
                 && cursor(exporter) == place
                 && match exporter {
                     Provider::Array(array) => array.operate(|operation| operation.equals(bytes)),
+                    Provider::CArray(array) => array.operate(|operation| operation.equals(bytes)),
                     Provider::Mmap(map) => map.operate(|operation| operation.equals(bytes)) == Ok(true),
                     Provider::Stream(stream) => {
                         stream.operate(|operation| operation.equals(bytes)) == Ok(true)

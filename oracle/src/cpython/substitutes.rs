@@ -6,9 +6,9 @@
 //! its meaning on the memory of the object, as the native subject does it. There is no list of what is asked of whom:
 //! a method that a class gains is asked from then on.
 
-use buflock::exporter::{ByteOrder, Bytes, Code, Dims, Format, Layout, Provider, Stream, View};
+use buflock::exporter::{ByteOrder, Bytes, CArray, Code, Dims, Format, Layout, Provider, Stream, View};
 use buflock::history::{Outcome, Value};
-use buflock::program::{Class, Op, Program, Slot, SlotKind, Step, Syntax};
+use buflock::program::{Arg, Class, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock::subject::{Native, Subject, Version};
 use pyo3::types::{PyAnyMethods, PyType};
 use pyo3::{Bound, PyTypeInfo, Python};
@@ -18,7 +18,7 @@ use crate::pynative::{self, Array, ByteArray, Mmap};
 use crate::raw_buffer::{self as raw, Object, Type, ViewFields};
 
 /// What a class has and does otherwise than CPython's, and why.
-pub const OTHERWISE: &[(Class, Op, &str)] = &[
+const OTHERWISE: &[(Class, Op, &str)] = &[
     (
         Class::Array,
         Op::NewArray,
@@ -30,6 +30,13 @@ pub const OTHERWISE: &[(Class, Op, &str)] = &[
     (Class::Mmap, Op::MapFile, "as NewMmap: this makes a map by calling the class"),
     (Class::Mmap, Op::Flush, "all of a map is written back, never a part"),
 ];
+
+/// What CPython's own does otherwise with an argument of a class, and why. It fails there before it changes anything.
+const OTHERWISE_WITH: &[(Op, Class, &str)] = &[(
+    Op::SetItem,
+    Class::Mmap,
+    "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
+)];
 
 /// The classes, and what they are asked.
 #[derive(Debug)]
@@ -135,14 +142,23 @@ impl CPython {
     /// Runs a step that is done by its meaning, if it is one.
     pub(super) fn by_meaning(&mut self, py: Python<'_>, step: &Step) -> Option<Outcome> {
         let substitutes = self.substitutes.as_ref()?;
-        let class = match step.receiver {
-            None => made_by(step.op)?,
-            Some(slot) if slot.kind == SlotKind::Exporter => {
-                class_of(&pynative::provider(self.filled(slot).bind(py))?)
-            }
-            Some(_) => return None,
+        let ours = |slot: &Slot| {
+            let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
+            Some(class_of(&pynative::provider(own.bind(py))?))
         };
-        if substitutes.asks(class, step.op) {
+        let asks = match step.receiver {
+            None => substitutes.asks(made_by(step.op)?, step.op),
+            Some(slot) => match ours(&slot) {
+                Some(class) => substitutes.asks(class, step.op),
+                None => !step.args.iter().any(|arg| match arg {
+                    Arg::Slot(arg) if slot.kind == SlotKind::Exporter => ours(arg).is_some_and(|class| {
+                        OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
+                    }),
+                    _ => false,
+                }),
+            },
+        };
+        if asks {
             return None;
         }
         let mut world = Native::new(substitutes.version);
@@ -212,8 +228,10 @@ impl CPython {
 
 /// The exporter in an object, or one of the same contents.
 fn exporter(py: Python<'_>, object: &Object) -> Provider {
-    let own = pynative::provider(object.bind(py));
-    own.unwrap_or_else(|| raw::with_contents(py, object, Bytes::new).into())
+    pynative::provider(object.bind(py)).unwrap_or_else(|| match raw::type_of(py, object) {
+        Type::CArray => CArray::new(raw::with_contents(py, object, <[u8]>::to_vec)).into(),
+        _ => raw::with_contents(py, object, Bytes::new).into(),
+    })
 }
 
 /// A view of the same memory, laid out in the same way; `None` if it was released.
@@ -245,4 +263,49 @@ fn format(text: &str) -> Option<Format> {
         _ => return Some(Format::new(Code::from_char(first)?)),
     };
     Some(Format { at, order, code: Code::from_char(letters.next()?)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interpreter;
+
+    fn with_substitutes(f: impl FnOnce(Python<'_>, &Substitutes)) {
+        interpreter::start().unwrap();
+        Python::attach(|py| f(py, &Substitutes::new(py)));
+    }
+
+    #[test]
+    fn what_is_done_otherwise_is_something_that_the_class_has() {
+        with_substitutes(|py, _| {
+            for (class, op, reason) in OTHERWISE {
+                let name =
+                    attribute(op.row().syntax).unwrap_or_else(|| panic!("{op:?} is asked of every class"));
+                assert!(type_of(py, *class).hasattr(name).unwrap(), "{class:?} has no {name}: {reason}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_would_move_memory_is_asked_of_the_classes() {
+        use Op::{
+            Append, Clear, Close, DelItem, Extend, FromBytes, FromFile, InPlaceAdd, InPlaceMultiply, Insert,
+            NewByteArray, Pop, Remove, Resize, SetItem,
+        };
+        let both = [Append, Insert, Pop, SetItem, DelItem, InPlaceAdd, InPlaceMultiply];
+        with_substitutes(|_, substitutes| {
+            for op in both.into_iter().chain([NewByteArray, Extend, Remove, Clear]) {
+                assert!(substitutes.asks(Class::ByteArray, op), "{op:?}");
+            }
+            for op in both.into_iter().chain([FromBytes, FromFile]) {
+                assert!(substitutes.asks(Class::Array, op), "{op:?}");
+            }
+            for op in [Resize, Close] {
+                assert!(substitutes.asks(Class::Mmap, op), "{op:?}");
+            }
+            // What CPython has from 3.14 on is not asked before.
+            let since_3_14 = substitutes.version.since(14);
+            assert_eq!(substitutes.asks(Class::ByteArray, Resize), since_3_14);
+        });
+    }
 }

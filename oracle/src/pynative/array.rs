@@ -15,7 +15,7 @@ use super::locked::{self, Locked};
 use super::sequence::{self, Sequence};
 
 /// Resizable items that any number of threads may use, with a GIL or without.
-#[pyclass(frozen, module = "buflock")]
+#[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct Array(pub(super) exporter::Array);
 
@@ -45,8 +45,11 @@ macro_rules! natives {
             match code {
                 $(Code::$code => Ok(value.extract::<$type>()?.to_ne_bytes().to_vec()),)*
                 Code::Wide => encode_character(value),
-                // Rust does not convert half floats.
-                Code::Half => value.py().import("struct")?.call_method1("pack", ("=e", value))?.extract(),
+                // Rust does not convert half floats. To `array` they are a `float` of C first.
+                Code::Half => {
+                    let float = f64::from(value.extract::<f64>()? as f32);
+                    value.py().import("struct")?.call_method1("pack", ("=e", float))?.extract()
+                }
                 other => unreachable!("no type code has the format {other}"),
             }
         }

@@ -14,7 +14,7 @@ use super::locked::{self, Locked};
 use super::sequence::{self, Sequence};
 
 /// Resizable bytes that any number of threads may use, with a GIL or without.
-#[pyclass(frozen, module = "buflock")]
+#[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct ByteArray(pub(super) exporter::ByteArray);
 

@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 use super::sequence;
 
 /// The memory of an object, which cannot move until this is released. Use it in a `with`.
-#[pyclass(frozen, module = "buflock")]
+#[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct Locked(Mutex<Option<LockedBuffer>>);
 

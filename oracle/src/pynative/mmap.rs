@@ -15,7 +15,7 @@ use super::locked::{self, Locked};
 use super::sequence::{self, Key};
 
 /// A map that any number of threads may use, with a GIL or without.
-#[pyclass(frozen, module = "buflock")]
+#[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct Mmap(pub(super) exporter::Mmap);
 

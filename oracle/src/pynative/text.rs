@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::locked::{self, Locked};
 
 /// Immutable text.
-#[pyclass(frozen, module = "buflock")]
+#[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct Text(exporter::Text);
 

@@ -29,6 +29,15 @@ pub struct Items {
 /// Shape and strides.
 type Dims = [isize; 2];
 
+/// What is shown of memory that has no bytes.
+static NOTHING: [u64; 2] = [0; 2];
+
+/// Where memory begins, to a consumer. Where there are no bytes Rust has no more than an aligned number, a small one, from
+/// which a slice backwards comes to NULL; consumers take that for an error. `array.array` has a place for the same.
+pub fn start_of(start: *mut u8, len: usize) -> *mut u8 {
+    if len == 0 { NOTHING.as_ptr().cast_mut().cast() } else { start }
+}
+
 /// `bf_getbuffer`: fills in `view` with the export that `acquire` adds.
 ///
 /// # Errors
@@ -61,7 +70,7 @@ where
     let only_if = |wanted: bool, place: usize| {
         if wanted { dims.cast::<isize>().wrapping_add(place) } else { ptr::null_mut() }
     };
-    view.buf = raw.ptr.as_ptr().cast();
+    view.buf = start_of(raw.ptr.as_ptr(), raw.len).cast();
     view.len = raw.len as isize;
     view.itemsize = items.itemsize as isize;
     view.readonly = items.readonly.into();

@@ -10,7 +10,7 @@ use buflock::subject::{Picture, native};
 use pyo3::types::PyAnyMethods;
 use pyo3::{Borrowed, PyResult, Python, ffi};
 
-use super::{Object, Type};
+use super::{Object, Type, lend};
 use crate::pynative;
 
 /// `Modules/arraymodule.c`
@@ -46,6 +46,16 @@ struct StreamObject {
     string_size: ffi::Py_ssize_t,
 }
 
+/// `Modules/_ctypes/ctypes.h`
+#[repr(C)]
+struct CDataObject {
+    ob_base: ffi::PyObject,
+    b_ptr: *mut c_char,
+    b_needsfree: c_int,
+    b_base: *mut ffi::PyObject,
+    b_size: ffi::Py_ssize_t,
+}
+
 /// What `BytesIO.getbuffer` makes a view of.
 #[repr(C)]
 struct StreamBuffer {
@@ -69,6 +79,8 @@ struct Modules {
     stream_buffer: usize,
     /// 0 before 3.12.
     buffer_wrapper: usize,
+    /// The type of the types of arrays of `ctypes`.
+    c_array_type: usize,
     /// What an array shows that has no memory.
     empty: usize,
 }
@@ -80,7 +92,8 @@ static MODULES: OnceLock<Modules> = OnceLock::new();
 /// # Errors
 /// A sentence that says they are not.
 pub fn know(py: Python<'_>) -> Result<(), String> {
-    let modules = Modules::find(py).map_err(|error| format!("array, mmap and io cannot be used: {error}"))?;
+    let modules =
+        Modules::find(py).map_err(|error| format!("array, mmap, io and ctypes cannot be used: {error}"))?;
     let modules = MODULES.get_or_init(|| modules);
     let known = |code: &std::ffi::CStr, expected: &Seen| -> Option<bool> {
         let object = py.eval(code, None, None).ok()?.unbind();
@@ -89,6 +102,10 @@ pub fn know(py: Python<'_>) -> Result<(), String> {
     let expected = [
         (c"__import__('array').array('H', b'abcd')", Seen { bytes: b"abcd", cursor: 0, code: Some('H') }),
         (c"__import__('io').BytesIO(b'abcd')", Seen { bytes: b"abcd", cursor: 0, code: None }),
+        (
+            c"(__import__('ctypes').c_ubyte * 4).from_buffer_copy(b'abcd')",
+            Seen { bytes: b"abcd", cursor: 0, code: None },
+        ),
         (c"__import__('mmap').mmap(-1, 4)", Seen { bytes: &[0; 4], cursor: 0, code: None }),
     ];
     for (code, expected) in &expected {
@@ -150,6 +167,7 @@ impl Modules {
             stream: class("io", "BytesIO")?,
             stream_buffer: buffer.get_type().as_ptr() as usize,
             buffer_wrapper: wrapper,
+            c_array_type: py.import("ctypes")?.getattr("Array")?.get_type().as_ptr() as usize,
             empty: super::view_start(py, &array),
         })
     }
@@ -181,6 +199,9 @@ impl Modules {
                     if stream.buf.is_null() { ptr::null() } else { ffi::PyBytes_AS_STRING(stream.buf) };
                 let (length, cursor) = (stream.string_size as usize, stream.pos as usize);
                 Some(Block { start, length, cursor, code: None })
+            } else if ffi::Py_TYPE(kind as *mut ffi::PyObject) as usize == self.c_array_type {
+                let array = &*object.cast::<CDataObject>();
+                Some(Block { start: array.b_ptr, length: array.b_size as usize, cursor: 0, code: None })
             } else {
                 None
             }
@@ -229,7 +250,10 @@ fn block_of(exporter: &Provider) -> Block {
         }
         other => unreachable!("{} is of no class of pynative", other.name()),
     };
-    Block { start: start as *const c_char, length, cursor, code }
+    // A map that is closed is nowhere.
+    let start = start as *mut u8;
+    let start = if start.is_null() { start } else { lend::start_of(start, length) };
+    Block { start: start.cast_const().cast(), length, cursor, code }
 }
 
 /// Which of these types an object has; a class of `pynative` stands for the type that it is in place of.
@@ -240,6 +264,11 @@ pub(super) fn type_of(py: Python<'_>, object: &Object) -> Option<Type> {
     [(modules.array, Type::Array), (modules.map, Type::Mmap), (modules.stream, Type::BytesIO)]
         .into_iter()
         .find_map(|(address, found)| (address == kind).then_some(found))
+        .or_else(|| {
+            // SAFETY: a type is an object; of its own type only the address is taken.
+            let of_type = unsafe { ffi::Py_TYPE(kind as *mut ffi::PyObject) } as usize;
+            (of_type == modules.c_array_type).then_some(Type::CArray)
+        })
         .or_else(|| match ours(py, object)? {
             Provider::ByteArray(_) => Some(Type::ByteArray),
             Provider::Array(_) => Some(Type::Array),

@@ -103,7 +103,7 @@ impl Provider {
                 Err(if map.is_closed() { LockError::Closed } else { LockError::ReadOnly })
             }
             Self::Mmap(map) => map.acquire_raw().map_err(|Closed| LockError::Closed),
-            Self::View(_) | Self::Stream(_) | Self::Lender(_) | Self::Lent(_) => {
+            Self::View(_) | Self::Stream(_) | Self::CArray(_) | Self::Lender(_) | Self::Lent(_) => {
                 Err(LockError::Absent(access))
             }
         }

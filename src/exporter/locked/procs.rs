@@ -71,7 +71,7 @@ impl Provider {
         match self {
             Self::Bytes(_) | Self::Text(_) => Some(&LockedProcs::IMMUTABLE),
             Self::ByteArray(_) | Self::Array(_) | Self::Mmap(_) => Some(&LockedProcs::WRITABLE),
-            Self::View(_) | Self::Stream(_) | Self::Lender(_) | Self::Lent(_) => None,
+            Self::View(_) | Self::Stream(_) | Self::CArray(_) | Self::Lender(_) | Self::Lent(_) => None,
         }
     }
 }

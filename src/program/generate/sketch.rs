@@ -162,7 +162,12 @@ impl Sketch {
                 let length = match step.op {
                     Op::Add => own + given,
                     Op::Item => part(own, &step.args),
-                    Op::NewByteArray | Op::NewBytes | Op::NewStream | Op::NewMmap | Op::MapFile => given,
+                    Op::NewByteArray
+                    | Op::NewBytes
+                    | Op::NewStream
+                    | Op::NewCArray
+                    | Op::NewMmap
+                    | Op::MapFile => given,
                     Op::NewArray => self.array_length(&step.args),
                     _ => own,
                 };

@@ -46,6 +46,8 @@ def look(name):
     kind = type(value).__name__
     if kind == "array":
         return (kind, value.typecode, value.tobytes())
+    if kind.startswith("c_ubyte_Array"):
+        return ("ctypes_array", bytes(value))
     if kind in ("mmap", "BytesIO"):
         if value.closed:
             return "a closed " + kind

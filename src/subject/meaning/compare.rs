@@ -5,8 +5,8 @@
 
 use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item;
-use super::{Request, Result, arrays, receiver, with_buffer};
-use crate::exporter::Layout;
+use super::{MACHINE, Request, Result, arrays, receiver, with_buffer};
+use crate::exporter::{Format, Layout};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step};
 
@@ -68,7 +68,7 @@ fn side<H: Heap>(heap: &H, arg: &Arg) -> Side {
                 Flavour::Bytes => Side::Bytes,
                 Flavour::ByteArray => Side::ByteArray,
                 Flavour::Array(_) => Side::Array(*slot),
-                Flavour::Mmap(_) | Flavour::Stream => Side::Other,
+                Flavour::Mmap(_) | Flavour::Stream | Flavour::CArray => Side::Other,
             },
             SlotKind::Export | SlotKind::Iterator => Side::Other,
         },
@@ -116,7 +116,13 @@ fn view_equals<H: Heap>(heap: &mut H, view: Slot, other: &Arg) -> Result<Option<
     let own = with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
         Ok((layout.clone(), Buffer::from_slice(bytes)))
     })??;
+    let is_view = matches!(other, Arg::Slot(slot) if slot.kind == SlotKind::View);
     match with_buffer(heap, other, Request::Full, |heap, layout, bytes| {
+        // An array of ctypes exports no strides, also where they are asked for (G5), and `cmp_base` of
+        // Objects/memoryobject.c goes by them to the second item: a read at NULL.
+        if !is_view && layout.format.order.is_some() && same_shape(&own.0, layout) && !bytes.is_empty() {
+            return Err(MACHINE);
+        }
         Ok(same_items(heap.version(), &own.0, &own.1, layout, bytes))
     }) {
         Ok(result) => result.map(Some),
@@ -146,12 +152,17 @@ fn same_items(version: Version, one: &Layout, one_bytes: &[u8], other: &Layout, 
     let unpack = |layout: &Layout, bytes: &[u8]| item::unpack(version, layout.format, bytes).ok();
     let mut items = one_bytes.chunks_exact(one.itemsize()).zip(other_bytes.chunks_exact(other.itemsize()));
     same_shape(one, other)
-        && one.format.is_native()
-        && other.format.is_native()
+        && is_known(one.format)
+        && is_known(other.format)
         && items.all(|(left, right)| match (unpack(one, left), unpack(other, right)) {
             (Some(left), Some(right)) => same_value(&left, &right),
             _ => false,
         })
+}
+
+/// Whether memoryview or `struct` knows what an item is: that of a byte order is for `struct`.
+fn is_known(format: Format) -> bool {
+    format.is_native() || format.order.is_some()
 }
 
 /// Equality of two items as Python values.

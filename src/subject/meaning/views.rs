@@ -43,7 +43,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::SetItem => set(heap, step),
         // Read-only or not, it is a `TypeError`.
         Op::DelItem => {
-            heap.layout(view)?;
+            check_format(heap.layout(view)?)?;
             Err(ErrorClass::TypeError.into())
         }
         _ => attribute(heap, step.op, view),
@@ -132,11 +132,19 @@ pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
     let layout = heap.layout(view)?;
     match layout.ndim() {
         0 => Err(ErrorClass::TypeError.into()),
-        1 => values(heap, layout.format, &contents(heap, view)?),
+        1 => {
+            check_format(layout)?;
+            values(heap, layout.format, &contents(heap, view)?)
+        }
         // Before 3.10 nothing is refused until an item is asked for.
         _ if !has_iterator(heap) && layout.shape[0] == 0 => Ok(Vec::new()),
         _ => Err(ErrorClass::NotImplementedError.into()),
     }
+}
+
+/// `adjust_fmt`: what is done on items is refused at once if the format is not of one character.
+fn check_format(layout: &Layout) -> Result<()> {
+    if layout.format.order.is_some() { Err(ErrorClass::NotImplementedError.into()) } else { Ok(()) }
 }
 
 /// Whether memoryviews have an iterator of their own, rather than that of all sequences.
@@ -155,9 +163,10 @@ fn unpack<H: Heap>(heap: &H, format: Format, bytes: &[u8]) -> Result {
 /// What asking a view for an iterator raises.
 pub(super) fn check_iterable<H: Heap>(heap: &H, view: Slot) -> Result<()> {
     if has_iterator(heap) {
-        match heap.layout(view)?.ndim() {
+        let layout = heap.layout(view)?;
+        match layout.ndim() {
             0 => return Err(ErrorClass::TypeError.into()),
-            1 => {}
+            1 => check_format(layout)?,
             _ => return Err(ErrorClass::NotImplementedError.into()),
         }
     }
@@ -173,6 +182,7 @@ fn iter<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
 fn tolist<H: Heap>(heap: &H, view: Slot) -> Result {
     let layout = heap.layout(view)?;
+    check_format(layout)?;
     let bytes = contents(heap, view)?;
     nested(heap, layout.format, &layout.shape, &bytes)
 }
@@ -196,7 +206,7 @@ fn hash<H: Heap>(heap: &mut H, view: Slot) -> Result {
         return Ok(Value::HashOf(bytes.clone()));
     }
     let layout = heap.layout(view)?;
-    if !layout.readonly || !layout.format.code.is_byte() {
+    if !layout.readonly || !layout.format.is_byte() {
         return Err(ErrorClass::ValueError.into());
     }
     match heap.owner(view)? {
@@ -240,7 +250,7 @@ fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
         return Err(ErrorClass::TypeError.into());
     }
     let format = cast_format(heap, text)?;
-    if !layout.format.code.is_byte() && !format.code.is_byte() {
+    if !layout.format.is_byte() && !format.is_byte() {
         return Err(ErrorClass::TypeError.into());
     }
     let (size, nbytes) = (format.itemsize(), layout.nbytes());
@@ -313,10 +323,11 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
         1 => {}
         _ => return Err(ErrorClass::NotImplementedError.into()),
     }
-    let (format, bytes) = (layout.format, contents(heap, view)?);
+    let (format, bytes, is_known) = (layout.format, contents(heap, view)?, check_format(layout));
     let items = bytes.chunks_exact(format.itemsize());
     let (start, stop) = index::range(start, stop, items.len());
     for (place, bytes) in items.enumerate().take(stop).skip(start) {
+        is_known?;
         let item = unpack(heap, format, bytes)?;
         if super::compare::item_equals(heap, &item, &step.args[0])? {
             return Ok(Value::Int(place as i128));
@@ -376,6 +387,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             if layout.ndim() > 1 {
                 return Err(ErrorClass::NotImplementedError.into());
             }
+            check_format(layout)?;
             single(offset(layout, std::slice::from_ref(key))?)
         }
         Arg::Slice(slice) => {
@@ -387,7 +399,10 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             }
         }
         _ => match is_multi_index(key) {
-            Some(items) => single(multi_offset(layout, items)?),
+            Some(items) => {
+                check_format(layout)?;
+                single(multi_offset(layout, items)?)
+            }
             None => Err(ErrorClass::TypeError.into()),
         },
     }
@@ -398,6 +413,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let view = receiver(step);
     let (key, value) = (&step.args[0], &step.args[1]);
     let layout = heap.layout(view)?.clone();
+    check_format(&layout)?;
     if layout.readonly {
         return Err(ErrorClass::TypeError.into());
     }
@@ -436,7 +452,8 @@ fn assign<H: Heap>(
     with_buffer(heap, value, Request::Full, |heap, source, bytes| {
         let part = index::slice(slice, layout.shape[0] as usize)?;
         let target = layout.slice(part.start, part.count as isize, part.step);
-        if source.format.code != target.format.code || !super::compare::same_shape(&target, source) {
+        let same_format = (source.format.order, source.format.code) == (None, target.format.code);
+        if !same_format || !super::compare::same_shape(&target, source) {
             return Err(ErrorClass::ValueError.into());
         }
         for (chunk, offset) in bytes.chunks_exact(target.itemsize()).zip(target.offsets()) {

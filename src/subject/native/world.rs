@@ -12,7 +12,7 @@ use super::super::heap::{
 };
 use super::{Held, Iteration, Native, Place, Target, cursor, export, flavour, gather, is_closed, operate};
 use crate::exporter::{
-    Access, Answer, Array, Body, ByteArray, Bytes, Closing, Export, Exported, Format, Layout, Lender,
+    Access, Answer, Array, Body, ByteArray, Bytes, CArray, Closing, Export, Exported, Format, Layout, Lender,
     LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, View,
 };
 use crate::history::{ErrorClass, Seen};
@@ -75,6 +75,7 @@ impl Heap for Native {
                 map.into()
             }
             Flavour::Stream => Stream::new(bytes).into(),
+            Flavour::CArray => CArray::new(bytes).into(),
         };
         self.exporters.put(dest, exporter);
     }

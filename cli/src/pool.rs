@@ -104,7 +104,7 @@ struct Part<'a> {
 impl Part<'_> {
     /// Runs the programs from `first` up to `end`, whatever becomes of the workers.
     fn run(&mut self, first: u64, end: u64) -> Result<(), Failure> {
-        let mut left = vec![first..end];
+        let mut left = Vec::from([first..end]);
         while let Some(part) = left.pop().filter(|_| !self.stop.wanted()) {
             if part.is_empty() {
                 continue;

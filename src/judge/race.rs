@@ -169,24 +169,27 @@ pub fn judge(
 fn bytes_race(program: &Program, seen: &[Raced]) -> bool {
     let writes = |event: &&Raced| {
         use Op::{
-            ByteSwap, FromFile, Move, PackInto, ReadFromFile, ReadInto, Received, Reverse, SetItem, Write,
-            WriteByte, WriteLines,
+            ByteSwap, CopyData, FromContiguous, FromFile, LockedWrite, Move, PackInto, ReadFromFile,
+            ReadInto, Received, Reverse, SetItem, Write, WriteByte, WriteLines,
         };
         let op = program.steps[event.call].op;
         matches!(
             op,
-            SetItem
+            ByteSwap
+                | CopyData
+                | FromContiguous
+                | FromFile
+                | LockedWrite
+                | Move
+                | PackInto
+                | ReadFromFile
+                | ReadInto
+                | Received
                 | Reverse
-                | ByteSwap
+                | SetItem
                 | Write
                 | WriteByte
                 | WriteLines
-                | Move
-                | ReadInto
-                | PackInto
-                | Received
-                | ReadFromFile
-                | FromFile
         )
     };
     seen.iter().filter(writes).any(|write| seen.iter().any(|other| overlap(write, other)))

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 use self::memory::Immutable;
 use super::heap::{Buffer, Flavour, Heap, Memory, NotLent, Owner, Source, Version, unhashable_view};
@@ -116,19 +117,27 @@ impl Native {
         }
     }
 
-    /// The slot of the exporter that a step is an operation of. A stream is one when it is iterated as well.
-    fn operated(&self, step: &Step) -> Option<Slot> {
-        let receiver = step.receiver?;
-        match receiver.kind {
-            SlotKind::Exporter => Some(receiver),
-            SlotKind::Iterator => {
-                let stream = self.stream(receiver)?;
-                let is_it =
-                    |slot: &Slot| self.exporters[slot.at()].as_ref().is_some_and(|own| own.same(stream));
-                Slot::all(SlotKind::Exporter).find(is_it)
+    /// The exporters that a step is an operation of, a bit for each slot: its receiver, and every stream that it reads.
+    fn operated(&self, step: &Step) -> u32 {
+        let mut slots = 0;
+        step.find_needed(|slot| {
+            match slot.kind {
+                SlotKind::Exporter => {
+                    let is_stream = matches!(self.exporters[slot.at()], Some(Provider::Stream(_)));
+                    slots |= u32::from(is_stream || step.receiver == Some(slot)) << slot.at();
+                }
+                SlotKind::Iterator => {
+                    let is_it = |own: &Slot| {
+                        let (own, stream) = (&self.exporters[own.at()], self.stream(slot));
+                        own.as_ref().zip(stream).is_some_and(|(own, stream)| own.same(stream))
+                    };
+                    slots |= Slot::all(SlotKind::Exporter).find(is_it).map_or(0, |own| 1 << own.at());
+                }
+                SlotKind::View | SlotKind::Export => {}
             }
-            _ => None,
-        }
+            false
+        });
+        slots
     }
 
     /// The exporter in a slot, or the stream in a slot of iterators.
@@ -336,9 +345,16 @@ impl Subject for Native {
         // One step of an exporter may be several of its operations. In CPython, the critical section of the object (or
         // the GIL) makes one of them; what is no operation of it, such as all acquires and releases, races with them.
         let Some(sections) = self.sections.clone() else { return meaning::run_filled(self, step) };
-        let section = self.operated(step).map(|slot| sections[slot.at()].lock());
+        let operated = self.operated(step);
+        // In the order of the slots, lest two steps wait for each other.
+        let entered: SmallVec<[_; limits::EXPORTERS as usize]> = sections
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| operated >> at & 1 != 0)
+            .map(|(_, section)| section.lock())
+            .collect();
         let outcome = meaning::run_filled(self, step);
-        drop(section);
+        drop(entered);
         outcome
     }
 

@@ -20,11 +20,18 @@ pub(super) fn make<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `ctypes.resize`: it looks at no exports. With a view out it frees the memory under that, and after it has made an object
 /// longer, an export has the new length and the old shape (G5). Both are left out.
 pub(super) fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let size = index::ssize(&step.args[1])?;
-    let slot = match &step.args[0] {
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::CArray => *slot,
-        _ => return Err(ErrorClass::TypeError.into()),
+    let array = match &step.args[0] {
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::CArray => {
+            Ok(*slot)
+        }
+        _ => Err(ErrorClass::TypeError),
     };
+    // From 3.14 on the object is looked at before the size is read.
+    if heap.version().since(14) {
+        array?;
+    }
+    let size = index::ssize(&step.args[1])?;
+    let slot = array?;
     let length = contents(heap, slot).len();
     match usize::try_from(size) {
         Ok(size) if size > length => Err(MACHINE),

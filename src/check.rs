@@ -9,7 +9,7 @@ use crate::history::{History, Observation, Outcome};
 use crate::judge::permitted::Catalogue;
 use crate::judge::permitted::Standing;
 use crate::judge::{Difference, Divergence, Verdict, compare};
-use crate::program::{Op, Program};
+use crate::program::{Op, Program, Schedule};
 use crate::schedule::concurrent::Crew;
 use crate::schedule::lockstep::{Baton, Lockstep};
 use crate::schedule::{Host, NoHost};
@@ -42,9 +42,13 @@ pub struct Tally {
 pub struct Check {
     lockstep: Lockstep<Box<Run>>,
     crew: Crew,
+    /// How many programs raced: what their pauses are drawn from.
+    races: u64,
     /// `None` only while a run is under way.
     run: Option<Box<Run>>,
     catalogue: Arc<Catalogue>,
+    /// What the catalogue names for this version.
+    known: Arc<[Op]>,
 }
 
 /// The baton: everything that a run needs and makes.
@@ -103,7 +107,14 @@ impl Check {
             tally: Tally::default(),
         };
         let crew = Crew::new(Arc::clone(&host));
-        Check { lockstep: Lockstep::new(host), crew, run: Some(Box::new(run)), catalogue: Arc::default() }
+        Check {
+            lockstep: Lockstep::new(host),
+            crew,
+            races: 0,
+            run: Some(Box::new(run)),
+            catalogue: Arc::default(),
+            known: Arc::default(),
+        }
     }
 
     /// The model against the native exporters: no Python.
@@ -114,6 +125,8 @@ impl Check {
     /// With these known differences.
     #[must_use]
     pub fn with_catalogue(mut self, catalogue: Arc<Catalogue>) -> Check {
+        let version = self.idle().version;
+        self.known = Op::all().filter(|op| catalogue.names(*op, version)).collect();
         self.catalogue = catalogue;
         self
     }
@@ -147,8 +160,19 @@ impl Check {
     /// Runs programs, several at a stretch on each subject, and gives the verdict of each with its place, in order.
     pub fn run_all(&mut self, programs: &[Arc<Program>], mut told: impl FnMut(usize, Verdict)) {
         let mut first = 0;
-        let alone = |one: &Arc<Program>, other: &Arc<Program>| one.threads() == 1 && other.threads() == 1;
+        let alone = |one: &Arc<Program>, other: &Arc<Program>| {
+            [one, other]
+                .iter()
+                .all(|program| program.threads() == 1 && program.schedule == Schedule::Lockstep)
+        };
         for programs in programs.chunk_by(alone).flat_map(|programs| programs.chunks(AT_A_STRETCH)) {
+            if let [program] = programs
+                && program.schedule == Schedule::Concurrent
+            {
+                told(first, self.race(first, program).0);
+                first += 1;
+                continue;
+            }
             self.go(first, programs, None);
             for place in 0..programs.len() {
                 let divergence = self.idle().cases[place].divergence.take();
@@ -159,7 +183,12 @@ impl Check {
     }
 
     /// Runs a program, keeps what every step saw, and holds it against what the program says.
+    ///
+    /// Threads that race do not always do the same: such a program is run until it diverges, [`RACES`] times at most.
     pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, History) {
+        if program.schedule == Schedule::Concurrent {
+            return self.race_again(program);
+        }
         let record = Vec::with_capacity(program.steps.len());
         let record = self.go(0, std::slice::from_ref(program), Some(record));
         let divergence = self.idle().cases[0].divergence.take();

@@ -169,6 +169,8 @@ pub enum Skip {
     TooLong,
     /// What it does depends on the machine, or it makes memory that nobody can read.
     Machine,
+    /// The subject is known to do it otherwise, and it would race.
+    Known,
 }
 
 impl Outcome {
@@ -209,6 +211,7 @@ impl fmt::Display for Outcome {
             Outcome::Raised(class) => class.fmt(f),
             Outcome::Skipped(Skip::Empty(slot)) => write!(f, "skipped: {slot} is empty"),
             Outcome::Skipped(Skip::TooLong) => f.write_str("skipped: too long"),
+            Outcome::Skipped(Skip::Known) => f.write_str("skipped: a known bug"),
             Outcome::Skipped(Skip::Machine) => f.write_str("skipped: the machine decides"),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::program::generate::Schedules;
 use crate::report::json::Verdicts;
 use crate::report::{Recording, Told};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum Request {
         steps: usize,
         /// The most threads of a program.
         threads: u8,
+        /// What programs of several threads do.
+        schedules: Schedules,
     },
     /// To run one program and tell all that it saw.
     Record {

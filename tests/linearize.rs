@@ -119,7 +119,7 @@ fn stateright_says(history: &History) -> bool {
 fn three_judges_agree() {
     let (mut explained, mut impossible) = (0, 0);
     for index in 0..10_000 {
-        let shape = Shape { steps: 12, threads: 4 };
+        let shape = Shape { steps: 12, ..Shape::default() };
         let history = history(index, shape, index % 2 == 1);
         let ours = match linearize(Model::new(Version::NEWEST), &history, BUDGET) {
             Linearization::Explained(order) => {

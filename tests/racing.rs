@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use buflock::check::Check;
 use buflock::exporter::{Fault, plant};
 use buflock::judge::Verdict;
-use buflock::program::generate::{self, Shape};
-use buflock::program::{Program, racing};
+use buflock::program::generate::{self, Schedules, Shape};
+use buflock::program::{Program, Schedule};
 use buflock::subject::Version;
 
 /// Faults are planted in the whole process.
@@ -28,11 +28,9 @@ impl Drop for Planted {
 }
 
 fn programs(seed: u64) -> impl Iterator<Item = (u64, Arc<Program>)> {
-    (0..).filter_map(move |index| {
-        let mut program = generate::nth(seed, index, Shape::default());
-        racing::separate(&mut program);
-        (program.threads() > 1).then(|| (index, Arc::new(program)))
-    })
+    let shape = Shape { schedules: Schedules::Concurrent, ..Shape::default() };
+    let all = (0..).map(move |index| (index, Arc::new(generate::nth(seed, index, shape))));
+    all.filter(|(_, program)| program.schedule == Schedule::Concurrent)
 }
 
 #[test]
@@ -41,7 +39,7 @@ fn what_racing_threads_see_has_an_order() {
     let mut check = Check::native(Version::NEWEST);
     let mut verdicts: BTreeMap<&str, u32> = BTreeMap::new();
     for (index, program) in programs(1).take(3_000) {
-        let label = match check.race(&program, index) {
+        let label = match check.run(&program) {
             Verdict::Agree => "agree",
             Verdict::Inconclusive(_) => "inconclusive",
             verdict => panic!("program {index}: {verdict:?}\n{program}"),
@@ -57,9 +55,8 @@ fn racing_threads_find_every_fault() {
     for fault in Fault::ALL {
         let _planted = with(Some(fault));
         let mut check = Check::native(Version::NEWEST);
-        let found = programs(2)
-            .take(2_000)
-            .find(|(index, program)| matches!(check.race(program, *index), Verdict::Diverge(_)));
+        let found =
+            programs(2).take(2_000).find(|(_, program)| matches!(check.run(program), Verdict::Diverge(_)));
         println!("{fault}: {:?}", found.as_ref().map(|(index, _)| index));
         assert!(found.is_some(), "{fault}");
     }

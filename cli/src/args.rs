@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use buflock::program::generate::Schedules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs multi-thread programs of buffer operations on Rust exporters and on your CPython, and reports
@@ -42,6 +43,27 @@ pub enum Format {
     Json,
 }
 
+/// When the threads of programs that have several do what they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Schedule {
+    /// One step after the other
+    Lockstep,
+    /// All at once: what they saw must have an order that the model explains
+    Concurrent,
+    /// One half each
+    Mixed,
+}
+
+impl From<Schedule> for Schedules {
+    fn from(schedule: Schedule) -> Schedules {
+        match schedule {
+            Schedule::Lockstep => Schedules::Lockstep,
+            Schedule::Concurrent => Schedules::Concurrent,
+            Schedule::Mixed => Schedules::Mixed,
+        }
+    }
+}
+
 /// `buflock run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -63,6 +85,9 @@ pub struct Run {
     /// The most steps of a program
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub steps: u16,
+    /// When the threads of a program do their steps
+    #[arg(long, value_enum, default_value_t = Schedule::Mixed)]
+    pub schedule: Schedule,
     /// Where findings are saved
     #[arg(long, value_name = "DIR", default_value = "findings")]
     pub findings: PathBuf,

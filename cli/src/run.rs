@@ -37,7 +37,11 @@ pub fn run(args: &Run) -> Result<Ending, Failure> {
     let seconds = Duration::from_secs_f64(args.seconds.unwrap_or(SECONDS));
     let job = Job {
         seed: args.seed.unwrap_or_else(any_seed),
-        shape: Shape { steps: usize::from(args.steps), threads: args.threads },
+        shape: Shape {
+            steps: usize::from(args.steps),
+            threads: args.threads,
+            schedules: args.schedule.into(),
+        },
         programs: args.programs,
         until: args.programs.is_none().then(|| begun + seconds),
         next: AtomicU64::new(0),

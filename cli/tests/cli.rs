@@ -98,7 +98,7 @@ fn a_malformed_file_is_underlined_and_the_others_are_replayed() {
     write(folder.path(), "named.prog", "b0 = bytearray(2)\nlen(b0)  #! 2\n");
     write(folder.path(), "all/deep/bad.prog", "b0 = bytearray(2)\nb0.frob()\n");
     std::fs::write(folder.path().join("all/foreign"), b"\x7fELF").expect("a file");
-    std::fs::write(folder.path().join("all/cut.bin"), b"\xbf\x01\x05").expect("a file");
+    std::fs::write(folder.path().join("all/cut.bin"), b"\xbf\x02\x05").expect("a file");
     let output = output(&mut buflock(folder.path(), &["replay", "nowhere.prog", "all", "named.prog"]));
     assert_eq!(code(&output), 2, "{output:?}");
     // Of a folder only what does not agree is named.
@@ -166,7 +166,19 @@ fn what_is_piped_has_no_control_characters() {
 fn programs_and_findings_do_not_depend_on_the_number_of_workers() {
     let run = |jobs: &str| {
         let folder = folder();
-        let words = ["run", "--programs", "900", "--seed", "3", "--jobs", jobs, "--format", "json"];
+        let words = [
+            "run",
+            "--programs",
+            "900",
+            "--seed",
+            "3",
+            "--schedule",
+            "lockstep",
+            "--jobs",
+            jobs,
+            "--format",
+            "json",
+        ];
         let mut command = buflock(folder.path(), &words);
         command.env("BUFLOCK_PLANT", "resize-ignores-exports").env("BUFLOCK_DIE_AT", "400:2");
         let summary = summary(&output(&mut command));
@@ -250,7 +262,7 @@ fn a_worker_that_grows_over_the_limit_is_ended_and_is_a_finding() {
 fn a_signature_that_is_saved_is_known_the_next_time() {
     let folder = folder();
     let run = || {
-        let words = ["run", "--programs", "300", "--seed", "2", "--format", "json"];
+        let words = ["run", "--programs", "300", "--seed", "2", "--schedule", "lockstep", "--format", "json"];
         output(buflock(folder.path(), &words).env("BUFLOCK_PLANT", "off-by-one-slice"))
     };
     let (first, second) = (run(), run());

@@ -5,6 +5,8 @@
 
 mod substitutes;
 
+use std::sync::Arc;
+
 use buflock::exporter::{ByteOrder, Format, Layout, Mapping, TypeCode, same_bytes};
 use buflock::history::{ErrorClass, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
@@ -26,6 +28,17 @@ pub struct CPython {
     views: Slots<Object, { limits::VIEWS as usize }>,
     exports: Slots<Object, { limits::EXPORTS as usize }>,
     iterators: Slots<Object, { limits::ITERATORS as usize }>,
+    known: Arc<Known>,
+    /// How many runs have come to rest.
+    rests: u32,
+    /// What the interpreter complained of in this run.
+    complaint: Option<String>,
+    error: Option<Object>,
+}
+
+/// What every run needs of the interpreter.
+#[derive(Debug)]
+struct Known {
     /// The method, attribute or class of each operation that has one.
     names: Vec<Option<Object>>,
     classes: Vec<Object>,
@@ -36,9 +49,6 @@ pub struct CPython {
     shared: Shared,
     /// A list of the errors that the interpreter printed since the last run.
     complaints: Object,
-    /// What it complained of in this run.
-    complaint: Option<String>,
-    error: Option<Object>,
     /// What stands in place of CPython's own exporters, if anything does.
     substitutes: Option<Substitutes>,
 }
@@ -57,7 +67,6 @@ struct Shared {
     empty: Object,
     bytes: Vec<Object>,
     ints: Vec<(i64, Object)>,
-    rests: u32,
 }
 
 /// How many runs there are between two looks at the shared objects. One look takes as long as
@@ -105,11 +114,7 @@ impl CPython {
             _ => None,
         };
         let class = |class: &ErrorClass| import(class.name());
-        CPython {
-            exporters: Slots::new(),
-            views: Slots::new(),
-            exports: Slots::new(),
-            iterators: Slots::new(),
+        let known = Known {
             names: Op::all().map(name).collect(),
             classes: ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Other).map(class).collect(),
             none: py.None(),
@@ -117,10 +122,25 @@ impl CPython {
             to_bytes: raw::interned(py, c"tobytes"),
             shared: Shared::new(py),
             complaints: complaints(py),
+            substitutes,
+        };
+        CPython {
+            exporters: Slots::new(),
+            views: Slots::new(),
+            exports: Slots::new(),
+            iterators: Slots::new(),
+            known: Arc::new(known),
+            rests: 0,
             complaint: None,
             error: None,
-            substitutes,
         }
+    }
+
+    /// As [`Shared::changed`], now and then.
+    fn changed_lately(&mut self, py: Python<'_>) -> Option<String> {
+        self.rests = self.rests.wrapping_add(1);
+        let changed = self.rests.is_multiple_of(LOOK_EVERY).then(|| self.known.shared.changed(py))??;
+        Some(format!("{changed}, in this run or one of the {} before it", LOOK_EVERY - 1))
     }
 
     fn slot(&self, slot: Slot) -> &Option<Object> {
@@ -163,7 +183,7 @@ impl CPython {
         match self.operation(py, step) {
             Ok(value) => Outcome::Value(value),
             Err(Raised) => {
-                let (class, error) = raw::fetch_error(py, &self.classes);
+                let (class, error) = raw::fetch_error(py, &self.known.classes);
                 self.error = error;
                 Outcome::Raised(class.map_or(ErrorClass::Other, |place| ErrorClass::ALL[place]))
             }
@@ -188,7 +208,7 @@ impl CPython {
                 _ => objects.own(self.argument(py, arg)),
             }
         }
-        let name = self.names[step.op as usize].as_ref();
+        let name = self.known.names[step.op as usize].as_ref();
         let none = || Ok(Value::None);
         let result = match (row.syntax, objects.as_slice(), name) {
             (Syntax::Call("memoryview"), [source], _) => raw::memoryview(py, source)?,
@@ -224,7 +244,7 @@ impl CPython {
                 None => return self.exhausted(),
             },
             (Syntax::With, [object], _) => {
-                raw::call(py, &self.with, &[object.clone_ref(py)])?;
+                raw::call(py, &self.known.with, &[object.clone_ref(py)])?;
                 return none();
             }
             (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
@@ -242,11 +262,11 @@ impl CPython {
 
     /// Keeps the first thing that the interpreter complained of since the last look.
     fn listen(&mut self, py: Python<'_>) {
-        if raw::length(py, &self.complaints) == Ok(0) {
+        if raw::length(py, &self.known.complaints) == Ok(0) {
             return;
         }
-        let texts = raw::items(py, &self.complaints);
-        let cleared = self.complaints.bind(py).call_method0("clear");
+        let texts = raw::items(py, &self.known.complaints);
+        let cleared = self.known.complaints.bind(py).call_method0("clear");
         cleared.expect("failed to clear a list");
         let first = texts.first().and_then(|text| raw::string_value(py, text));
         self.complaint = self.complaint.take().or(first);
@@ -285,7 +305,7 @@ impl CPython {
         if step.op == Op::Obj {
             return self.owner(py, object);
         }
-        match (step.op, value(py, &self.to_bytes, object), step.receiver) {
+        match (step.op, value(py, &self.known.to_bytes, object), step.receiver) {
             (Op::BufferInfo, Value::Tuple(info), Some(slot)) => {
                 Value::Tuple(from_start(py, self.slot(slot).as_ref(), info))
             }
@@ -296,7 +316,7 @@ impl CPython {
 
     /// What a `Py_buffer` was filled in with.
     fn fields(&self, py: Python<'_>, held: &Object) -> Value {
-        let name = self.names[Op::Fields as usize].as_ref().expect("a method has a name");
+        let name = self.known.names[Op::Fields as usize].as_ref().expect("a method has a name");
         match raw::call_method(py, name, std::slice::from_ref(held)) {
             Ok(fields) => self.fields_of(py, &fields),
             Err(Raised) => {
@@ -310,7 +330,7 @@ impl CPython {
     fn fields_of(&self, py: Python<'_>, fields: &Object) -> Value {
         let field = |(place, field): (usize, &Object)| match place {
             1 => self.owner(py, field),
-            _ => value(py, &self.to_bytes, field),
+            _ => value(py, &self.known.to_bytes, field),
         };
         Value::Tuple(raw::items(py, fields).iter().enumerate().map(field).collect())
     }
@@ -318,7 +338,7 @@ impl CPython {
     /// Which of the program's objects this is. A `bytes` is as good as any of the same contents.
     fn owner(&self, py: Python<'_>, object: &Object) -> Value {
         if raw::type_of(py, object) == Type::Bytes {
-            return value(py, &self.to_bytes, object);
+            return value(py, &self.known.to_bytes, object);
         }
         let named = [SlotKind::Exporter, SlotKind::View].into_iter().flat_map(Slot::all);
         let is_it = |slot: &Slot| self.slot(*slot).as_ref().is_some_and(|held| held.is(object));
@@ -334,7 +354,7 @@ impl CPython {
             list
         };
         match arg {
-            Arg::None => self.none.clone_ref(py),
+            Arg::None => self.known.none.clone_ref(py),
             Arg::Int(value) => int(py, *value),
             Arg::Float(value) => raw::float(py, value.value()),
             Arg::Bytes(value) => raw::bytes(py, value),
@@ -447,11 +467,11 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
 
 impl Subject for CPython {
     fn name(&self) -> &str {
-        if self.substitutes.is_some() { "pynative" } else { "cpython" }
+        if self.known.substitutes.is_some() { "pynative" } else { "cpython" }
     }
 
     fn takes(&self, program: &Program) -> bool {
-        self.substitutes.is_none() || !substitutes::calls_back(program)
+        self.known.substitutes.is_none() || !substitutes::calls_back(program)
     }
 
     fn step(&mut self, step: &Step) -> Outcome {
@@ -480,7 +500,7 @@ impl Subject for CPython {
     fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {
         // What an export shows is that it holds: the resizes that it refuses are compared.
         Python::attach(|py| {
-            let ours = self.substitutes.is_some();
+            let ours = self.known.substitutes.is_some();
             let exporter = |place: usize, object: &Object| {
                 let expected = expected.exporter(place);
                 match ours.then(|| pynative::provider(object.bind(py))).flatten() {
@@ -502,6 +522,30 @@ impl Subject for CPython {
 
     fn holds(&self, slot: Slot) -> bool {
         self.slot(slot).is_some()
+    }
+
+    fn forks(&self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
+        // What is done by its meaning is several steps to other threads.
+        if self.known.substitutes.is_some() {
+            return None;
+        }
+        let fork = |py: Python<'_>| CPython {
+            exporters: self.exporters.map(|object| object.clone_ref(py)),
+            views: self.views.map(|object| object.clone_ref(py)),
+            exports: self.exports.map(|object| object.clone_ref(py)),
+            iterators: self.iterators.map(|object| object.clone_ref(py)),
+            known: Arc::clone(&self.known),
+            rests: 0,
+            complaint: None,
+            error: None,
+        };
+        Python::attach(|py| {
+            // As often as can be, where there is a GIL.
+            let sys = py.import("sys").expect("every Python has sys");
+            sys.call_method1("setswitchinterval", (1e-6,))
+                .expect("failed to set how often threads take turns");
+            Some((0..count).map(|_| Box::new(fork(py)) as Box<dyn Subject>).collect())
+        })
     }
 
     fn look(&self, slot: Slot) -> Picture {
@@ -577,7 +621,7 @@ impl Subject for CPython {
                     self.listen(py);
                     self.complaint.take().map(Unrest::Complaint)
                 })
-                .or_else(|| self.shared.changed_lately(py).map(Unrest::SharedObject))
+                .or_else(|| self.changed_lately(py).map(Unrest::SharedObject))
         })
     }
 }
@@ -667,15 +711,7 @@ impl Shared {
             empty: raw::bytes(py, b""),
             bytes: (0..=255).map(|byte| raw::bytes(py, &[byte])).collect(),
             ints: (-5..=256).map(|value| (value, raw::int(py, value))).collect(),
-            rests: 0,
         }
-    }
-
-    /// As [`Shared::changed`], now and then.
-    fn changed_lately(&mut self, py: Python<'_>) -> Option<String> {
-        self.rests = self.rests.wrapping_add(1);
-        let changed = self.rests.is_multiple_of(LOOK_EVERY).then(|| self.changed(py))??;
-        Some(format!("{changed}, in this run or one of the {} before it", LOOK_EVERY - 1))
     }
 
     /// The first of them that has another value than it should.

@@ -225,8 +225,8 @@ impl Worker {
         for line in io::stdin().lock().lines() {
             let request: Request = serde_json::from_str(&line?)?;
             match request {
-                Request::Run { seed, first, count, steps, threads } => {
-                    let shape = Shape { steps, threads };
+                Request::Run { seed, first, count, steps, threads, schedules } => {
+                    let shape = Shape { steps, threads, schedules };
                     let done = self.run(seed, first..first.saturating_add(count), shape)?;
                     say(&Reply::Done(done))?;
                 }

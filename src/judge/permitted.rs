@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Divergence;
+use crate::program::Op;
 use crate::subject::{Native, Version};
 
 /// Whether a known difference is allowed, or a bug that somebody has still to mend.
@@ -78,6 +79,16 @@ impl Catalogue {
     /// Every entry.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Whether an operation is known to differ on this Python. In a race it would hide what else differs.
+    pub fn names(&self, op: Op, python: Version) -> bool {
+        let name = format!("{op:?}");
+        let of_it = |signature: &String| {
+            let named = signature.split('/').nth(1).unwrap_or_default();
+            named.split('-').next() == Some(&*name)
+        };
+        self.entries.iter().any(|entry| entry.is_shown_by(python) && entry.signatures.iter().any(of_it))
     }
 
     /// The entry that covers a divergence on this Python. In the native subject no code of Python runs.

@@ -5,8 +5,9 @@
 //! slot that does not exist.
 
 use super::{
-    Arg, Op, Program, Slot, SlotKind, Step, Yields, limits,
+    Arg, Op, Program, Schedule, Slot, SlotKind, Step, Yields, limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
+    racing,
 };
 
 /// Repairs `program` in place. Idempotent.
@@ -21,6 +22,9 @@ pub fn fixup(program: &mut Program) {
         };
         threads_started |= step.thread.is_some();
         fix_step(step);
+    }
+    if program.schedule == Schedule::Concurrent {
+        racing::separate(program);
     }
 }
 

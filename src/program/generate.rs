@@ -13,11 +13,12 @@ mod sketch;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use self::argument::argument;
 use self::sketch::Sketch;
 use super::op::{On, TABLE, Yields};
-use super::{Arg, Args, Op, Program, Slot, SlotKind, Step, fixup, limits};
+use super::{Arg, Args, Op, Program, Slot, SlotKind, Step, fixup, limits, racing};
 
 /// A source of choices.
 pub trait Choices {
@@ -69,11 +70,26 @@ pub struct Shape {
     pub steps: usize,
     /// The most threads of a program; if more than one, half of the programs still have one.
     pub threads: u8,
+    /// The schedule of programs of several threads.
+    pub schedules: Schedules,
+}
+
+/// Which schedules programs of several threads have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedules {
+    /// All lockstep.
+    #[default]
+    Lockstep,
+    /// All concurrent.
+    Concurrent,
+    /// Half of them each.
+    Mixed,
 }
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { steps: 32, threads: limits::THREADS }
+        Shape { steps: 32, threads: limits::THREADS, schedules: Schedules::Lockstep }
     }
 }
 
@@ -122,6 +138,14 @@ pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
         }
         sketch.follow(&step);
         program.steps.push(step);
+    }
+    let race = match shape.schedules {
+        Schedules::Lockstep => false,
+        Schedules::Concurrent => threads > 1,
+        Schedules::Mixed => threads > 1 && choices.chance(1, 2),
+    };
+    if race {
+        racing::separate(&mut program);
     }
     program
 }

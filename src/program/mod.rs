@@ -33,8 +33,20 @@ pub struct Program {
     pub since: Option<(u8, u8)>,
     /// The first Python that they no longer hold for: `# python < 3.14`.
     pub until: Option<(u8, u8)>,
+    /// When its threads do what they do.
+    pub schedule: Schedule,
     /// What is done, in the order in which lockstep does it.
     pub steps: Vec<Step>,
+}
+
+/// When the threads of a program do what they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Schedule {
+    /// One step after the other, in the order of the list.
+    #[default]
+    Lockstep,
+    /// As they please, each in its own order: `# schedule concurrent`. Names are [separate](racing::separate).
+    Concurrent,
 }
 
 /// One operation on one thread.

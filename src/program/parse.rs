@@ -11,9 +11,9 @@ use thiserror::Error;
 
 use self::lex::{Kind, Span, Token, lex};
 
-use super::text::{HEADER, VERSION};
-use super::{Arg, Args, Expect, Float, Int, Program, Slot, SlotKind, Step, Syntax, Yields};
-use super::{limits, op};
+use super::text::{CONCURRENT, HEADER, VERSION};
+use super::{Arg, Args, Expect, Float, Int, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields};
+use super::{limits, op, racing};
 use crate::history::ErrorClass;
 
 /// Why a text is not a program, and where it is not.
@@ -48,7 +48,7 @@ pub fn parse(text: &str) -> Result<Program, ParseError> {
     for (line, number) in lines {
         let content = line.trim_start();
         if content.starts_with('#') && !content.starts_with("#!") {
-            read_python(&Source { line, number }, &mut program)?;
+            read_comment(&Source { line, number }, &mut program)?;
             continue;
         }
         let mut parser = Parser::new(Source { line, number });
@@ -60,6 +60,9 @@ pub fn parse(text: &str) -> Result<Program, ParseError> {
         }
         let threaded = program.steps.last().is_some_and(|step| step.thread.is_some());
         program.steps.push(parser.step(threaded)?);
+    }
+    if program.schedule == Schedule::Concurrent {
+        racing::separate(&mut program);
     }
     Ok(program)
 }
@@ -80,9 +83,12 @@ fn check_header(line: &str) -> Result<(), ParseError> {
     Err(source.fail(Span { start, end }, format!("version {VERSION} of the format")))
 }
 
-/// Reads `# python >= 3.14` and `# python < 3.15`; any other comment says nothing.
-fn read_python(source: &Source<'_>, program: &mut Program) -> Result<(), ParseError> {
+/// Reads `# python >= 3.14`, `# python < 3.15` and `# schedule concurrent`; any other comment says nothing.
+fn read_comment(source: &Source<'_>, program: &mut Program) -> Result<(), ParseError> {
     let line = source.line.trim_end();
+    if line == CONCURRENT {
+        program.schedule = Schedule::Concurrent;
+    }
     let comment = line.trim_start().trim_start_matches('#').trim_start();
     let Some(condition) = comment.strip_prefix("python").map(str::trim_start) else {
         return Ok(());

@@ -3,8 +3,18 @@
 //! If one thread gave a slot another object while others use it, it would depend on the harness which of the two objects
 //! they use, and not on the exporters that are under test. So threads share what is named before they start, bind
 //! nothing else than a view of their own each, and empty nothing but that.
+//!
+//! In lockstep the model is asked before each step, and what would end the process is left out. Threads that race ask
+//! nobody, so that they do not do what the model leaves out because of what it does to memory.
 
-use super::{Op, Program, Slot, SlotKind, Step, Syntax, limits};
+use super::{Op, Program, Schedule, Slot, SlotKind, Step, Syntax, limits};
+
+/// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
+/// make unreadable.
+const NEVER: [Op; 3] = [Op::NewCArray, Op::ResizeCArray, Op::MapFile];
+
+/// What is done before the threads start: it may write or point where nothing is.
+const BEFORE: [Op; 5] = [Op::GetPointer, Op::FromContiguous, Op::FromMemory, Op::CopyData, Op::Advise];
 
 /// The view that only this thread binds: the last slots of views, one for each thread.
 pub fn own_view(thread: u8) -> Slot {
@@ -19,11 +29,12 @@ pub fn is_shared(slot: Slot) -> bool {
 /// Rewrites a program so that its threads share objects and never names. What binds a name that threads share is done
 /// before they start. Idempotent; a valid program stays valid.
 pub fn separate(program: &mut Program) {
-    program.since = None;
-    program.until = None;
+    program.schedule = Schedule::Concurrent;
     let (mut before, mut racing) = (Vec::new(), Vec::new());
     for mut step in std::mem::take(&mut program.steps) {
-        step.expect = None;
+        if NEVER.contains(&step.op) {
+            continue;
+        }
         if let Some(thread) = step.thread
             && may_race(&mut step, thread)
         {
@@ -41,6 +52,9 @@ pub fn separate(program: &mut Program) {
 /// Whether a step may be done by this thread beside others; it is made so where that leaves its sense.
 fn may_race(step: &mut Step, thread: u8) -> bool {
     let binds_other = |slot: Slot| slot.kind != SlotKind::View;
+    if BEFORE.contains(&step.op) {
+        return false;
+    }
     match step.op.row().syntax {
         // A `bytes` or a map of items gives the slot another object.
         Syntax::InPlace(_) => return false,

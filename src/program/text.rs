@@ -11,10 +11,12 @@
 
 use std::fmt;
 
-use super::{Arg, Expect, Int, Program, SliceArg, Slot, Step, Syntax};
+use super::{Arg, Expect, Int, Program, Schedule, SliceArg, Slot, Step, Syntax};
 
 /// What the first line of a program is, up to the version of the format.
 pub const HEADER: &str = "# buflock program";
+/// The line that says that the threads of a program race.
+pub const CONCURRENT: &str = "# schedule concurrent";
 
 /// The version of the format that is written, and the only one that is read.
 pub const VERSION: &str = "1";
@@ -264,6 +266,9 @@ impl fmt::Display for Program {
         if let Some((major, minor)) = self.until {
             writeln!(f, "# python < {major}.{minor}")?;
         }
+        if self.schedule == Schedule::Concurrent {
+            writeln!(f, "{CONCURRENT}")?;
+        }
         for step in &self.steps {
             writeln!(f, "{step}")?;
         }
@@ -282,7 +287,7 @@ mod tests {
     const HUGE: Int = Int::Huge { negative: false };
 
     fn program(steps: &[Step]) -> Program {
-        Program { since: None, until: None, steps: steps.to_vec() }
+        Program { steps: steps.to_vec(), ..Program::default() }
     }
 
     fn assert_round_trip(program: &Program) {
@@ -617,11 +622,17 @@ mod tests {
         fn program(&mut self) -> Program {
             let mut version = || (self.below(2) == 0).then(|| (self.next() as u8, self.next() as u8));
             let (since, until) = (version(), version());
+            let schedule = if self.below(4) == 0 { Schedule::Concurrent } else { Schedule::Lockstep };
             let before = self.below(6);
             let threaded = self.below(30);
             let threads = (0..before).map(|_| None).collect::<Vec<_>>().into_iter();
             let threads = threads.chain((0..threaded).map(|index| Some(index as u8 % limits::THREADS)));
-            Program { since, until, steps: threads.map(|thread| self.step(thread)).collect() }
+            let mut program =
+                Program { since, until, schedule, steps: threads.map(|thread| self.step(thread)).collect() };
+            if schedule == Schedule::Concurrent {
+                crate::program::racing::separate(&mut program);
+            }
+            program
         }
     }
 

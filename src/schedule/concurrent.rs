@@ -16,7 +16,7 @@ use std::time::Instant;
 use super::{Host, Mailbox};
 use crate::history::{Event, Outcome, Raced, Skip};
 use crate::program::generate::{Choices, choices};
-use crate::program::{Program, limits};
+use crate::program::{Op, Program, limits};
 use crate::subject::Subject;
 
 /// What a thread is given, and gives back.
@@ -25,6 +25,8 @@ struct Lane {
     hand: Box<dyn Subject>,
     program: Arc<Program>,
     gate: Arc<Gate>,
+    /// Operations that are left out.
+    known: Arc<[Op]>,
     clock: Instant,
     /// What the pauses are drawn from.
     seed: u64,
@@ -81,11 +83,12 @@ impl Crew {
 
     /// Runs the steps of all threads of a program, each on its own hand, and gives what they saw, those of each thread
     /// in its order, and the hands: what a thread has bound is there until they go. The caller's thread is attached to
-    /// the host. `seed` names the pauses.
+    /// the host. `known` are operations that are left out; `seed` names the pauses.
     pub fn run(
         &mut self,
         program: &Arc<Program>,
         hands: Vec<Box<dyn Subject>>,
+        known: &Arc<[Op]>,
         seed: u64,
     ) -> (Vec<Raced>, Vec<Box<dyn Subject>>) {
         assert!(hands.len() <= usize::from(limits::THREADS));
@@ -104,6 +107,7 @@ impl Crew {
                 hand,
                 program: Arc::clone(program),
                 gate: Arc::clone(&gate),
+                known: Arc::clone(known),
                 clock,
                 seed: seed ^ u64::from(thread) << 56,
                 seen: Vec::with_capacity(program.steps.len()),
@@ -171,6 +175,7 @@ impl Lane {
             let now = || self.clock.elapsed().as_nanos() as u64;
             let begun = now();
             let seen = match step.find_needed(|slot| !self.hand.holds(slot)) {
+                _ if self.known.contains(&step.op) => Outcome::Skipped(Skip::Known),
                 Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
                 None => self.hand.step(step),
             };

@@ -237,14 +237,20 @@ impl fmt::Display for ViewPicture {
 }
 
 impl Picture {
-    /// Whether two pictures are the same but for the bytes, of which there are as many.
-    pub fn is_like(&self, other: &Picture) -> bool {
-        match (self, other) {
+    /// Whether what was seen is what this says, as far as it can be seen: not of how a map was mapped. Without `bytes`,
+    /// any will do, if there are as many.
+    pub fn admits(&self, seen: &Picture, bytes: bool) -> bool {
+        match (self, seen) {
             (
-                Picture::Exporter { flavour, bytes, cursor },
-                Picture::Exporter { flavour: other, bytes: others, cursor: place },
-            ) => flavour == other && bytes.len() == others.len() && cursor == place,
-            _ => self == other,
+                Picture::Exporter { flavour, bytes: expected, cursor },
+                Picture::Exporter { flavour: other, bytes: found, cursor: place },
+            ) => {
+                flavour.class() == other.class()
+                    && cursor == place
+                    && if bytes { expected == found } else { expected.len() == found.len() }
+            }
+            (Picture::Closed(flavour), Picture::Closed(other)) => flavour.class() == other.class(),
+            _ => self == seen,
         }
     }
 

@@ -51,6 +51,14 @@ impl<T, const N: usize> Slots<T, N> {
         self.objects.iter().flatten()
     }
 
+    /// Slots that hold what `f` makes of what these hold.
+    pub fn map<U>(&self, f: impl Fn(&T) -> U) -> Slots<U, N> {
+        Slots {
+            filled: self.filled,
+            objects: std::array::from_fn(|place| self.objects[place].as_ref().map(&f)),
+        }
+    }
+
     /// Empties all slots, in order.
     #[inline]
     pub fn clear(&mut self) {

@@ -276,7 +276,7 @@ mod tests {
         let mut trace = Trace::default();
         let mut traced = Model::new(Version::NEWEST);
         for index in 0..300 {
-            let program = nth(5, index, Shape { steps: 40, threads: 1 });
+            let program = nth(5, index, Shape { steps: 40, threads: 1, ..Shape::default() });
             trace.record(&mut traced, &program);
             let mut model = Model::new(Version::NEWEST);
             for (at, step) in program.steps.iter().enumerate() {

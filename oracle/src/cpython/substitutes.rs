@@ -141,7 +141,8 @@ impl Substitutes {
 impl CPython {
     /// Runs a step that is done by its meaning, if it is one.
     pub(super) fn by_meaning(&mut self, py: Python<'_>, step: &Step) -> Option<Outcome> {
-        let substitutes = self.substitutes.as_ref()?;
+        let known = std::sync::Arc::clone(&self.known);
+        let substitutes = known.substitutes.as_ref()?;
         let ours = |slot: &Slot| {
             let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
             Some(class_of(&pynative::provider(own.bind(py))?))

@@ -226,7 +226,9 @@ impl Mmap {
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let own = slf.get().0.clone();
-        let items = lend::Items { format: c"B", itemsize: 1, readonly: own.mapping().readonly };
+        // A closed map is asked for nothing else: acquiring it is the error.
+        let readonly = own.mapping().readonly && !own.is_closed();
+        let items = lend::Items { format: c"B", itemsize: 1, readonly };
         // SAFETY: CPython passes a structure to be filled in.
         unsafe { lend::get_buffer(slf.into_any(), view, flags, items, || own.acquire_raw().map_err(closed)) }
     }

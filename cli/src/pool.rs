@@ -1,6 +1,7 @@
 //! Workers at work: each thread of this process serves one, and replaces it when it dies.
 
 use std::collections::HashMap;
+use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -104,7 +105,7 @@ struct Part<'a> {
 impl Part<'_> {
     /// Runs the programs from `first` up to `end`, whatever becomes of the workers.
     fn run(&mut self, first: u64, end: u64) -> Result<(), Failure> {
-        let mut left = Vec::from([first..end]);
+        let mut left: Vec<_> = iter::once(first..end).collect();
         while let Some(part) = left.pop().filter(|_| !self.stop.wanted()) {
             if part.is_empty() {
                 continue;

@@ -614,7 +614,13 @@ pub fn with_view<R>(py: Python<'_>, object: &Object, f: impl FnOnce(Option<ViewF
 }
 
 /// Where the memory begins that the views of `owner` show.
-fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
+fn base(py: Python<'_>, owner: *mut ffi::PyObject) -> *const c_char {
+    block(py, end_of(py, owner)).0
+}
+
+/// The exporter at the end of a chain of views, and of what stands between a class with `__buffer__` and the view that
+/// it lent.
+fn end_of(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *mut ffi::PyObject {
     loop {
         // SAFETY: a live view holds its owner, and a view that is an owner is alive as long as it is
         // exported, so that its own owner is there too.
@@ -623,7 +629,7 @@ fn base(py: Python<'_>, mut owner: *mut ffi::PyObject) -> *const c_char {
                 owner = view;
             }
             if ffi::Py_TYPE(owner) != &raw mut ffi::PyMemoryView_Type {
-                return block(py, owner).0;
+                return owner;
             }
             owner = (*owner.cast::<MemoryView>()).view.obj;
         }
@@ -640,14 +646,9 @@ fn view_start(py: Python<'_>, view: &Object) -> usize {
 /// The object at the end of the chain whose memory a live view shows.
 pub fn owner(py: Python<'_>, view: &Object) -> Object {
     assert!(is_view(py, view));
-    let mut owner = view.as_ptr();
-    // SAFETY: as for `base`; the object at the end is borrowed from the last view of the chain, which lives.
-    unsafe {
-        while ffi::Py_TYPE(owner) == &raw mut ffi::PyMemoryView_Type {
-            owner = (*owner.cast::<MemoryView>()).view.obj;
-        }
-        Bound::from_borrowed_ptr(py, owner).unbind()
-    }
+    let owner = end_of(py, view.as_ptr());
+    // SAFETY: the object at the end is borrowed from the last view of the chain, which lives.
+    unsafe { Bound::from_borrowed_ptr(py, owner).unbind() }
 }
 
 /// How many exports of a view there are.

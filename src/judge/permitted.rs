@@ -27,6 +27,9 @@ pub struct Entry {
     pub standing: Standing,
     /// The signatures that it covers, without the subject: a bug of CPython shows wherever its code runs.
     pub signatures: Vec<String>,
+    /// The operations that do it, if they are others than those of the signatures, where it shows.
+    #[serde(default)]
+    pub causes: Vec<Op>,
     /// The first Python that shows it, as `3.13` or `3.13.5`; the first of all if left out.
     pub since: Option<String>,
     /// The Pythons in which it was mended, one for each minor version that was; later minor versions
@@ -81,14 +84,18 @@ impl Catalogue {
         &self.entries
     }
 
-    /// Whether an operation is known to differ on this Python. In a race it would hide what else differs.
+    /// Whether an operation is known to do something wrong on this Python. In a race it would hide what else differs.
     pub fn names(&self, op: Op, python: Version) -> bool {
         let name = format!("{op:?}");
         let of_it = |signature: &String| {
             let named = signature.split('/').nth(1).unwrap_or_default();
             named.split('-').next() == Some(&*name)
         };
-        self.entries.iter().any(|entry| entry.is_shown_by(python) && entry.signatures.iter().any(of_it))
+        let does = |entry: &Entry| match &entry.causes[..] {
+            [] => entry.signatures.iter().any(of_it),
+            causes => causes.contains(&op),
+        };
+        self.entries.iter().any(|entry| entry.is_shown_by(python) && does(entry))
     }
 
     /// The entry that covers a divergence on this Python. In the native subject no code of Python runs.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::Observation;
 use crate::judge::{Clause, Difference, Divergence, Verdict};
-use crate::program::{Expect, Program, Slot};
+use crate::program::{Expect, Program, Schedule, Slot};
 use crate::subject::{Model, Unrest, Version};
 
 /// A divergence in words, as it crosses from process to process.
@@ -259,14 +259,16 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// The program up to its step `last`, each step with what the model says of it.
+/// The program up to its step `last`, each step with what the model says of it. Of steps that race nothing is said, and
+/// none is cut off: another thread's may stand behind it.
 pub fn stated(program: &Program, last: Option<usize>, version: Version) -> Program {
     let mut stated = Program { since: None, until: None, ..program.clone() };
-    if let Some(last) = last {
+    let races = program.schedule == Schedule::Concurrent;
+    if let Some(last) = last.filter(|_| !races) {
         stated.steps.truncate(last + 1);
     }
     for (step, expect) in stated.steps.iter_mut().zip(expectations(program, version)) {
-        step.expect = Some(expect);
+        step.expect = (!races || step.thread.is_none()).then_some(expect);
     }
     stated
 }

@@ -5,7 +5,7 @@ mod memory;
 mod world;
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
@@ -36,7 +36,8 @@ pub struct Native {
 #[derive(Debug, Clone)]
 struct Viewed {
     view: View,
-    hashed: Option<Seen>,
+    /// What its hash was computed of, if that may have been done. Hands that share the view share it.
+    hashed: Option<Arc<OnceLock<Seen>>>,
     /// The view of the model, by its number, that was found to have the same layout. Neither layout changes.
     agreed: Cell<Option<u32>>,
 }
@@ -386,7 +387,10 @@ impl Subject for Native {
 
     fn forks(&self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
         let sections = Arc::new(std::array::from_fn(|_| Mutex::new(())));
-        let fork = || Box::new(Native { sections: Some(Arc::clone(&sections)), ..self.clone() });
+        let share =
+            |own: &Viewed| Viewed { hashed: Some(own.hashed.clone().unwrap_or_default()), ..own.clone() };
+        let shared = Native { views: self.views.map(share), sections: Some(sections), ..self.clone() };
+        let fork = || Box::new(shared.clone());
         Some((0..count).map(|_| fork() as Box<dyn Subject>).collect())
     }
 

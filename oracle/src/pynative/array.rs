@@ -107,6 +107,7 @@ impl Sequence for Array {
     type Memory = exporter::Items;
     const VALUE_FIRST: bool = false;
     const STRICT: bool = true;
+    const LONGEST: usize = isize::MAX as usize;
 
     fn itemsize(&self) -> usize {
         self.0.code().itemsize()

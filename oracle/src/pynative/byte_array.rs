@@ -24,6 +24,8 @@ impl Sequence for ByteArray {
     type Memory = Vec<u8>;
     const VALUE_FIRST: bool = cfg!(Py_3_10);
     const STRICT: bool = false;
+    // From 3.15 on the memory of CPython's is that of a `bytes`, with its header.
+    const LONGEST: usize = isize::MAX as usize - if cfg!(Py_3_15) { 33 } else { 0 };
 
     fn itemsize(&self) -> usize {
         1

@@ -17,6 +17,8 @@ pub trait Sequence {
     const VALUE_FIRST: bool;
     /// Exports forbid whatever gives a slice nothing, or another number of items, also if nothing would move by it.
     const STRICT: bool;
+    /// More bytes than so many it is refused for want of memory, whether exports exist or not.
+    const LONGEST: usize;
     /// Bytes per item.
     fn itemsize(&self) -> usize;
     /// Runs one operation.
@@ -250,7 +252,7 @@ pub fn repeat<S: Sequence>(own: &S, times: &Bound<'_, PyAny>) -> PyResult<()> {
     let times = times.extract::<isize>()?.max(0) as usize;
     own.operate(|operation| {
         let before = operation.len();
-        let after = before.checked_mul(times).filter(|&after| isize::try_from(after).is_ok());
+        let after = before.checked_mul(times).filter(|&after| after <= S::LONGEST);
         let after = after.ok_or_else(|| no_memory(usize::MAX))?;
         if after == before {
             return Ok(());

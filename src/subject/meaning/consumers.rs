@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
-use super::super::heap::{Buffer, Heap};
+use super::super::heap::{Buffer, Heap, Version};
 use super::super::{index, item};
-use super::{Result, bytes_of, hex_digits, with_bytes, with_writable};
+use super::{Result, bytes_of, hex_digits, is_exporter, with_bytes, with_writable};
 use crate::exporter::{ByteOrder, Code, Format};
 use crate::history::{ErrorClass, Value};
 use crate::program::op::PATTERNS;
@@ -64,7 +64,12 @@ fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
     if let Arg::Int(_) | Arg::Str(_) = source {
         return Err(ErrorClass::TypeError.into());
     }
-    let mut bytes = super::make::bytearray_of(heap, source)?;
+    // From 3.15 on what has a buffer gives it as one block; before, `bytes` are made of whatever it is.
+    let mut bytes = if heap.version().since(15) && is_exporter(heap, source) {
+        bytes_of(heap, source)?.into_vec()
+    } else {
+        super::make::bytearray_of(heap, source)?
+    };
     if !little {
         bytes.reverse();
     }
@@ -147,16 +152,25 @@ fn place(offset: isize, size: usize, length: usize) -> Result<usize> {
 
 /// `s_pack_into`: the buffer is held while offset and value are read.
 fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let format = struct_format(&step.args[0])?.ok_or(ErrorClass::StructError)?;
+    let version = heap.version();
+    let format = struct_format(&step.args[0])?;
+    // From 3.15 on Argument Clinic reads buffer and offset, and the values are counted after them.
+    let beyond = if version.since(15) {
+        ErrorClass::OverflowError
+    } else {
+        format.ok_or(ErrorClass::StructError)?;
+        ErrorClass::IndexError
+    };
     let truth = super::views::truth(heap, &step.args[3]);
     let bytes = super::exact_bytes(heap, &step.args[3]);
     with_writable(heap, &step.args[1], |heap, hold, layout| {
-        let offset = index::ssize_or(&step.args[2], ErrorClass::IndexError)?;
+        let offset = index::ssize_or(&step.args[2], beyond)?;
+        let format = format.ok_or(ErrorClass::StructError)?;
         let start = place(offset, format.itemsize(), layout.nbytes())?;
         // `s_pack_into` clears the place before it reads the value.
         let zeros = item::Packed::from_elem(0, format.itemsize());
         heap.write_held(hold, layout.offset + start as isize, &zeros);
-        let mut packed = pack(format, &step.args[3], truth, bytes)?;
+        let mut packed = pack(version, format, &step.args[3], truth, bytes)?;
         format.reorder(&mut packed);
         heap.write_held(hold, layout.offset + start as isize, &packed);
         Ok(Value::None)
@@ -165,13 +179,15 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
 /// The bytes of one item, by the rules of `struct`: whatever does not fit is its own error.
 fn pack(
+    version: Version,
     format: Format,
     value: &Arg,
     truth: std::result::Result<bool, ErrorClass>,
     bytes: Option<Buffer>,
 ) -> Result<item::Packed> {
-    // A format that names the byte order is packed with care, a native one with a cast.
-    let beyond = format.order.is_some()
+    // A format that names the byte order is packed with care; a native one was packed with a cast.
+    let careful = format.order.is_some() || version.has(&[(13, 13), (14, 4)]);
+    let beyond = careful
         && format.code == Code::Float
         && matches!(value, Arg::Float(value) if value.value().is_finite() && (value.value() as f32).is_infinite());
     if beyond {

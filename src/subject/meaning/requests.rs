@@ -287,8 +287,11 @@ fn from_buffer<H: Heap>(heap: &mut H, export: Slot, answer: &Answer) -> Result {
     let format = answer.format.unwrap_or(Format::BYTES);
     whole(heap, export, |heap, hold, layout| {
         let contents = heap.held_contents(hold);
-        let seen = match (&answer.shape, answer.ndim) {
-            (None, 1) => layout.recast(layout.format, &[(answer.len / answer.itemsize) as isize]),
+        let seen = match (&answer.shape, &answer.strides) {
+            (None, _) if answer.ndim == 1 => {
+                layout.recast(layout.format, &[(answer.len / answer.itemsize) as isize])
+            }
+            (Some(shape), None) => layout.recast(layout.format, shape),
             _ => layout.clone(),
         };
         viewed(format, &seen, &contents)

@@ -180,12 +180,13 @@ impl Heap for Native {
     }
 
     fn hashed(&self, view: Slot) -> Option<&Seen> {
-        self.views[view.at()].as_ref()?.hashed.as_ref()
+        self.views[view.at()].as_ref()?.hashed.as_ref()?.get()
     }
 
     fn remember_hash(&mut self, view: Slot, of: Seen) {
         if let Some(viewed) = self.views.get_mut(view) {
-            viewed.hashed = Some(of);
+            // Whoever was first computed it of the same.
+            let _ = viewed.hashed.get_or_insert_default().set(of);
         }
     }
 

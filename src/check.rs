@@ -184,7 +184,7 @@ impl Check {
 
     /// Runs a program, keeps what every step saw, and holds it against what the program says.
     ///
-    /// Threads that race do not always do the same: such a program is run until it diverges, [`RACES`] times at most.
+    /// Threads that race do not always do the same: such a program is run until it diverges, 200 times at most.
     pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, History) {
         if program.schedule == Schedule::Concurrent {
             return self.race_again(program);

@@ -10,7 +10,7 @@ use crate::program::{Program, Slot, SlotKind};
 use crate::subject::{Model, Native};
 
 /// How often a program whose threads race is run to see again what was seen once.
-pub const RACES: u32 = 200;
+const RACES: u32 = 200;
 
 impl Check {
     /// Lets the threads of a program race on every subject that threads can share, and judges what they saw. What it does

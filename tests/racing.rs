@@ -38,7 +38,7 @@ fn what_racing_threads_see_has_an_order() {
     let _turn = with(None);
     let mut check = Check::native(Version::NEWEST);
     let mut verdicts: BTreeMap<&str, u32> = BTreeMap::new();
-    for (index, program) in programs(1).take(3_000) {
+    for (index, program) in programs(1).take(1_000) {
         let label = match check.run(&program) {
             Verdict::Agree => "agree",
             Verdict::Inconclusive(_) => "inconclusive",
@@ -47,7 +47,7 @@ fn what_racing_threads_see_has_an_order() {
         *verdicts.entry(label).or_default() += 1;
     }
     println!("{verdicts:?}");
-    assert!(verdicts["agree"] > 2_500, "{verdicts:?}");
+    assert!(verdicts["agree"] > 800, "{verdicts:?}");
 }
 
 #[test]

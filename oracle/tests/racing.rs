@@ -16,7 +16,7 @@ fn threads_that_race_on_cpython_see_what_has_an_order() {
         let mut check = check(&interpreter, &["cpython".to_owned()]).unwrap();
         let mut verdicts: BTreeMap<&str, u32> = BTreeMap::new();
         let programs = (0..).map(|index| Arc::new(generate::nth(4, index, shape)));
-        for program in programs.filter(|program| program.schedule == Schedule::Concurrent).take(3_000) {
+        for program in programs.filter(|program| program.schedule == Schedule::Concurrent).take(1_000) {
             let label = match check.run(&program) {
                 Verdict::Agree => "agree",
                 Verdict::Inconclusive(_) => "inconclusive",
@@ -26,6 +26,6 @@ fn threads_that_race_on_cpython_see_what_has_an_order() {
             *verdicts.entry(label).or_default() += 1;
         }
         println!("{verdicts:?}");
-        assert!(verdicts["agree"] > 2_500, "{verdicts:?}");
+        assert!(verdicts["agree"] > 800, "{verdicts:?}");
     });
 }

@@ -14,7 +14,7 @@ use std::hash::{Hash, Hasher};
 use super::linearize::{Linearization, Sequential, linearize};
 use super::{Difference, Divergence, Verdict, compare};
 use crate::history::{ErrorClass, Event, Outcome, Raced, Skip};
-use crate::program::{Op, Program, Slot, Step, limits};
+use crate::program::{Op, Program, Slot, SlotKind, Step, limits};
 use crate::subject::{Model, Picture};
 
 /// How often the model may be asked about one history; most take one question for each step.
@@ -203,12 +203,14 @@ fn overlap(one: &Raced, other: &Raced) -> bool {
     one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
 }
 
-/// Whether an object that a step names was an argument of another one while it ran.
+/// Whether an object that a step names was an argument of another one while it ran, or the view that this was done on:
+/// a comparison holds both of its sides.
 fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {
     let names = |slot: Slot| program.steps[event.call].find_needed(|own| own == slot).is_some();
     let holds = |other: &Raced| {
         let step = &program.steps[other.call];
-        let given = Step { receiver: None, ..step.clone() };
+        let view = step.receiver.filter(|slot| slot.kind == SlotKind::View);
+        let given = Step { receiver: view, ..step.clone() };
         given.find_needed(names).is_some()
     };
     seen.iter().any(|other| overlap(event, other) && holds(other))

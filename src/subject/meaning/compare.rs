@@ -5,7 +5,7 @@
 
 use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item;
-use super::{MACHINE, Request, Result, arrays, receiver, with_buffer};
+use super::{MACHINE, NoBuffer, Request, Result, arrays, receiver, with_buffer};
 use crate::exporter::{Format, Layout};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step};
@@ -113,9 +113,13 @@ fn view_equals<H: Heap>(heap: &mut H, view: Slot, other: &Arg) -> Result<Option<
     {
         return Ok(Some(same));
     }
-    let own = with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
+    let own = match with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
         Ok((layout.clone(), Buffer::from_slice(bytes)))
-    })??;
+    }) {
+        // Another thread has released it since.
+        Err(NoBuffer::Released) => return Ok(Some(same)),
+        own => own??,
+    };
     let is_view = matches!(other, Arg::Slot(slot) if slot.kind == SlotKind::View);
     match with_buffer(heap, other, Request::Full, |heap, layout, bytes| {
         // An array of ctypes exports no strides, also where they are asked for (G5), and `cmp_base` of
@@ -126,6 +130,7 @@ fn view_equals<H: Heap>(heap: &mut H, view: Slot, other: &Arg) -> Result<Option<
         Ok(same_items(heap.version(), &own.0, &own.1, layout, bytes))
     }) {
         Ok(result) => result.map(Some),
+        Err(NoBuffer::Released) if is_view => Ok(Some(same)),
         Err(_) => Ok(None),
     }
 }

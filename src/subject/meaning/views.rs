@@ -202,9 +202,15 @@ fn nested<H: Heap>(heap: &H, format: Format, shape: &[isize], bytes: &[u8]) -> R
 /// `memory_hash`: of read-only bytes whose owner can be hashed. Once computed it outlives the
 /// release.
 fn hash<H: Heap>(heap: &mut H, view: Slot) -> Result {
-    if let Some(bytes) = heap.hashed(view) {
-        return Ok(Value::HashOf(bytes.clone()));
+    let remembered = |heap: &H| heap.hashed(view).map(|bytes| Value::HashOf(bytes.clone()));
+    match remembered(heap) {
+        Some(hash) => Ok(hash),
+        // Another thread may have computed it since, and have released the view.
+        None => fresh_hash(heap, view).or_else(|stop| remembered(heap).ok_or(stop)),
     }
+}
+
+fn fresh_hash<H: Heap>(heap: &mut H, view: Slot) -> Result {
     let layout = heap.layout(view)?;
     if !layout.readonly || !layout.format.is_byte() {
         return Err(ErrorClass::ValueError.into());

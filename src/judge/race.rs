@@ -209,9 +209,8 @@ fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {
     let names = |slot: Slot| program.steps[event.call].find_needed(|own| own == slot).is_some();
     let holds = |other: &Raced| {
         let step = &program.steps[other.call];
-        let view = step.receiver.filter(|slot| slot.kind == SlotKind::View);
-        let given = Step { receiver: view, ..step.clone() };
-        given.find_needed(names).is_some()
+        let on_it = step.receiver.is_some_and(|slot| slot.kind == SlotKind::View && names(slot));
+        on_it || step.find_given(names).is_some()
     };
     seen.iter().any(|other| overlap(event, other) && holds(other))
 }

@@ -117,11 +117,15 @@ impl Step {
     /// The first slot that `is` says yes to, of those that must be filled for the step to run.
     #[inline]
     pub fn find_needed(&self, mut is: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        if let Some(receiver) = self.receiver
-            && is(receiver)
-        {
-            return Some(receiver);
+        match self.receiver {
+            Some(receiver) if is(receiver) => Some(receiver),
+            _ => self.find_given(is),
         }
+    }
+
+    /// The same of those that are given as arguments.
+    #[inline]
+    pub fn find_given(&self, mut is: impl FnMut(Slot) -> bool) -> Option<Slot> {
         for arg in &self.args {
             let items = match arg {
                 Arg::Slot(_) => std::slice::from_ref(arg),

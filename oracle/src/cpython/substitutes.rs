@@ -70,9 +70,8 @@ fn attribute(syntax: Syntax) -> Option<&'static str> {
 pub(super) fn calls_back(program: &Program) -> bool {
     let makes = |step: &Step| matches!(step.op, Op::NewLender | Op::Request);
     let given = |step: &Step| {
-        let args = Step { receiver: None, ..step.clone() };
         step.receiver.map_or(made_by(step.op).is_some(), |slot| slot.kind == SlotKind::Exporter)
-            && args.find_needed(|slot| slot.kind == SlotKind::Export).is_some()
+            && step.find_given(|slot| slot.kind == SlotKind::Export).is_some()
     };
     program.steps.iter().any(makes) && program.steps.iter().any(given)
 }

@@ -409,6 +409,15 @@ fn complaints(py: Python<'_>) -> Object {
     COMPLAINTS.get_or_init(py, listen).clone_ref(py)
 }
 
+/// From the first race on, threads take turns as often as can be, where there is a GIL.
+fn take_turns(py: Python<'_>) {
+    static SET: PyOnceLock<()> = PyOnceLock::new();
+    SET.get_or_init(py, || {
+        let sys = py.import("sys").expect("every Python has sys");
+        sys.call_method1("setswitchinterval", (1e-6,)).expect("failed to set how often threads take turns");
+    });
+}
+
 fn int(py: Python<'_>, int: Int) -> Object {
     match int {
         Int::Small(value) => raw::int(py, value),
@@ -540,10 +549,7 @@ impl Subject for CPython {
             error: None,
         };
         Python::attach(|py| {
-            // As often as can be, where there is a GIL.
-            let sys = py.import("sys").expect("every Python has sys");
-            sys.call_method1("setswitchinterval", (1e-6,))
-                .expect("failed to set how often threads take turns");
+            take_turns(py);
             Some((0..count).map(|_| Box::new(fork(py)) as Box<dyn Subject>).collect())
         })
     }

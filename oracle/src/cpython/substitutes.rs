@@ -1,10 +1,10 @@
 //! The subject `pynative`: the classes of [`crate::pynative`] stand where CPython's own `bytearray`, `array.array` and
 //! `mmap.mmap` would. Everything else is CPython's own, and uses their memory.
 //!
-//! An operation of such an object is asked of its class if that has it, and CPython's as well. The classes have what makes an exporter:
-//! what lends the memory out, and what would move it. What they lack, and what they mean to do [`OTHERWISE`], is done by
-//! its meaning on the memory of the object, as the native subject does it. There is no list of what is asked of whom:
-//! a method that a class gains is asked from then on.
+//! An operation of such an object is asked of its class if that has it, and CPython's as well. The classes have what makes
+//! an exporter: what lends the memory out, and what would move it. What they lack, and what they mean to do
+//! [`OTHERWISE`], is done by its meaning on the memory of the object, as the native subject does it. There is no list of
+//! what is asked of whom: a method that a class gains is asked from then on.
 
 use buflock::exporter::{ByteOrder, Bytes, CArray, Code, Dims, Format, Layout, Provider, Stream, View};
 use buflock::history::{Outcome, Value};
@@ -140,8 +140,7 @@ impl Substitutes {
 impl CPython {
     /// Runs a step that is done by its meaning, if it is one.
     pub(super) fn by_meaning(&mut self, py: Python<'_>, step: &Step) -> Option<Outcome> {
-        let known = std::sync::Arc::clone(&self.known);
-        let substitutes = known.substitutes.as_ref()?;
+        let substitutes = self.known.substitutes.as_ref()?;
         let ours = |slot: &Slot| {
             let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
             Some(class_of(&pynative::provider(own.bind(py))?))

@@ -40,10 +40,11 @@ pub fn byte(arg: &Arg) -> Result<u8, ErrorClass> {
     u8::try_from(index(arg)?).map_err(|_| ErrorClass::ValueError)
 }
 
-/// The place of an index that may count from the end, if it is within `length` items.
-pub fn place(index: isize, length: usize) -> Option<usize> {
-    let index = if index < 0 { index.checked_add_unsigned(length)? } else { index };
-    usize::try_from(index).ok().filter(|&index| index < length)
+/// The place of an index that may count from the end; `IndexError` if it is not within `length` items.
+pub fn place(index: isize, length: usize) -> Result<usize, ErrorClass> {
+    let place = if index < 0 { index.checked_add_unsigned(length) } else { Some(index) };
+    let place = place.and_then(|place| usize::try_from(place).ok()).filter(|&place| place < length);
+    place.ok_or(ErrorClass::IndexError)
 }
 
 /// `start` and `end` of a search, as `find` and its like adjust them. `start` may lie beyond `end`.

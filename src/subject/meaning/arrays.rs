@@ -263,7 +263,7 @@ fn pop<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
     let place = step.args.first().map_or(Ok(-1), index::ssize)?;
     let (version, size) = (heap.version(), code.itemsize());
     heap.operate(receiver(step), |memory| {
-        let place = index::place(place, memory.length() / size).ok_or(ErrorClass::IndexError)?;
+        let place = index::place(place, memory.length() / size)?;
         let item = item::get(version, code, &memory.contents()[place * size..][..size])?;
         splice(memory, place * size, size, &[])?;
         Ok(item.into_value())
@@ -482,7 +482,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
         key @ Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
             let bytes = contents(heap, slot);
-            let place = index::place(place, bytes.len() / size).ok_or(ErrorClass::IndexError)?;
+            let place = index::place(place, bytes.len() / size)?;
             Ok(item::get(heap.version(), code, &bytes[place * size..][..size])?.into_value())
         }
         Arg::Slice(slice) => {
@@ -502,7 +502,7 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, key: &Arg, value: &Arg
         Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
             let items = length(heap, slot)?;
-            let place = index::place(place, items).ok_or(ErrorClass::IndexError)?;
+            let place = index::place(place, items)?;
             let item = packed(code, value)?;
             heap.operate(slot, |memory| memory.write(place * size, 1, &item));
             Ok(Value::None)
@@ -528,7 +528,7 @@ fn delete<H: Heap>(heap: &mut H, slot: Slot, size: usize, key: &Arg) -> Result {
         Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.length() / size).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length() / size)?;
                 splice(memory, place * size, size, &[])
             })
         }

@@ -93,7 +93,7 @@ fn set_item<H: Heap>(
     index: isize,
     byte: impl FnOnce(&mut H) -> Result<u8>,
 ) -> Result {
-    let place = index::place(index, super::length(heap, slot)?).ok_or(ErrorClass::IndexError)?;
+    let place = index::place(index, super::length(heap, slot)?)?;
     let byte = byte(heap)?;
     heap.operate(slot, |memory| memory.set(place, byte));
     Ok(Value::None)
@@ -105,7 +105,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match &step.args[0] {
         key @ Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
-            let place = index::place(place, bytes.len()).ok_or(ErrorClass::IndexError)?;
+            let place = index::place(place, bytes.len())?;
             Ok(Value::Int(bytes[place].into()))
         }
         Arg::Slice(slice) => {

@@ -35,7 +35,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Pop => {
             let place = arg(0).map_or(Ok(-1), index::ssize)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length())?;
                 let byte = memory.get(place);
                 memory.splice(place, 1, &[])?;
                 Ok(Value::Int(i128::from(byte)))
@@ -407,7 +407,7 @@ fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
         Arg::Int(_) => {
             let place = index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length())?;
                 Ok(Value::Int(i128::from(memory.get(place))))
             })
         }
@@ -428,11 +428,11 @@ fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result
             // Since gh-91153 the value is read before the bounds are looked at, and only then.
             if !heap.version().since(10) {
                 let length = heap.operate(slot, |memory| memory.length());
-                index::place(place, length).ok_or(ErrorClass::IndexError)?;
+                index::place(place, length)?;
             }
             let byte = index::byte(value)?;
             return heap.operate(slot, |memory| {
-                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length())?;
                 memory.set(place, byte);
                 Ok(Value::None)
             });
@@ -455,7 +455,7 @@ fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
         Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
-                let place = index::place(place, memory.length()).ok_or(ErrorClass::IndexError)?;
+                let place = index::place(place, memory.length())?;
                 memory_remove(memory, place)
             })
         }

@@ -205,7 +205,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match &step.args[0] {
         key @ Arg::Int(_) => {
             let place = index::ssize_or(key, ErrorClass::IndexError)?;
-            let place = index::place(place, bytes.len()).ok_or(ErrorClass::IndexError)?;
+            let place = index::place(place, bytes.len())?;
             Ok(Value::Int(bytes[place].into()))
         }
         Arg::Slice(slice) => {
@@ -227,9 +227,7 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: Option<&Arg>) -> Res
     match key {
         Arg::Int(_) => {
             let key = index::ssize_or(key, ErrorClass::IndexError)?;
-            let find = |heap: &mut H| -> Result<usize> {
-                Ok(index::place(key, super::length(heap, slot)?).ok_or(ErrorClass::IndexError)?)
-            };
+            let find = |heap: &mut H| -> Result<usize> { Ok(index::place(key, super::length(heap, slot)?)?) };
             if !looks_last {
                 find(heap)?;
             }

@@ -347,7 +347,7 @@ fn offset(layout: &Layout, key: &[Arg]) -> Result<isize> {
     let mut offset = layout.offset;
     for ((item, &dim), &stride) in key.iter().zip(layout.shape.iter()).zip(layout.strides.iter()) {
         let place = index::ssize_or(item, ErrorClass::IndexError)?;
-        let place = index::place(place, dim as usize).ok_or(ErrorClass::IndexError)?;
+        let place = index::place(place, dim as usize)?;
         offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
     }
     Ok(offset)

@@ -7,50 +7,45 @@ use crate::subject::{Subject, Trace};
 
 /// Whether a subject saw what the model says. Two NaNs are the same observation, and a hash is that
 /// of the same bytes where `hash_of` can tell that; that of an object is any int.
-pub fn same_outcome(expected: &Outcome, found: &Outcome, hash_of: &dyn Fn(&[u8]) -> Option<i128>) -> bool {
-    match (expected, found) {
-        (Outcome::Value(expected), Outcome::Value(found)) => same_value(expected, found, hash_of),
-        _ => expected == found,
-    }
-}
-
-fn same_value(expected: &Value, found: &Value, hash_of: &dyn Fn(&[u8]) -> Option<i128>) -> bool {
-    match (expected, found) {
+pub fn same_outcome(expected: &Outcome, found: &Outcome, hash_of: impl Fn(&[u8]) -> Option<i128>) -> bool {
+    agree(expected, found, &|expected, found| match (expected, found) {
         (Value::Float(one), Value::Float(other)) => {
             one == other || (one.value().is_nan() && other.value().is_nan())
-        }
-        (Value::List(expected), Value::List(found)) | (Value::Tuple(expected), Value::Tuple(found)) => {
-            expected.len() == found.len()
-                && expected.iter().zip(found).all(|(expected, found)| same_value(expected, found, hash_of))
         }
         (Value::HashOf(bytes), Value::Int(hash)) => hash_of(bytes).is_none_or(|own| own == *hash),
         (Value::HashOfSlot(_), Value::Int(_)) => true,
         _ => expected == found,
-    }
+    })
 }
 
 /// The same of bytes that raced: any will do, if there are as many as there should be.
 pub fn same_but_bytes(expected: &Outcome, found: &Outcome) -> bool {
-    match (expected, found) {
-        (Outcome::Value(expected), Outcome::Value(found)) => like_value(expected, found),
-        _ => expected == found,
-    }
-}
-
-fn like_value(expected: &Value, found: &Value) -> bool {
-    match (expected, found) {
+    agree(expected, found, &|expected, found| match (expected, found) {
         (Value::Bytes(one), Value::Bytes(other))
         | (Value::ByteArray(one), Value::ByteArray(other))
         | (Value::View(one), Value::View(other)) => one.len() == other.len(),
         (Value::Array(one, expected), Value::Array(other, found)) => {
             one == other && expected.len() == found.len()
         }
-        (Value::List(expected), Value::List(found)) | (Value::Tuple(expected), Value::Tuple(found)) => {
-            expected.len() == found.len()
-                && expected.iter().zip(found).all(|(expected, found)| like_value(expected, found))
-        }
         (Value::Object(one), Value::Object(other)) => one == other,
         _ => std::mem::discriminant(expected) == std::mem::discriminant(found),
+    })
+}
+
+/// Whether two outcomes are the same where values are if `same` says so of each that has no items.
+fn agree(expected: &Outcome, found: &Outcome, same: &impl Fn(&Value, &Value) -> bool) -> bool {
+    fn values(expected: &Value, found: &Value, same: &impl Fn(&Value, &Value) -> bool) -> bool {
+        match (expected, found) {
+            (Value::List(expected), Value::List(found)) | (Value::Tuple(expected), Value::Tuple(found)) => {
+                expected.len() == found.len()
+                    && expected.iter().zip(found).all(|(expected, found)| values(expected, found, same))
+            }
+            _ => same(expected, found),
+        }
+    }
+    match (expected, found) {
+        (Outcome::Value(expected), Outcome::Value(found)) => values(expected, found, same),
+        _ => expected == found,
     }
 }
 
@@ -63,7 +58,7 @@ pub fn after_step(
     found: Outcome,
 ) -> Option<Box<Divergence>> {
     let (expected, state) = (&trace.outcomes()[at], trace.after(at));
-    let difference = if !same_outcome(expected, &found, &|bytes| subject.hash_of(bytes)) {
+    let difference = if !same_outcome(expected, &found, |bytes| subject.hash_of(bytes)) {
         Difference::Outcome { expected: expected.clone(), found, message: subject.message() }
     } else if let Some(slot) = subject.different_slot(state) {
         Difference::State { slot, after: found, expected: state.picture(slot), found: subject.look(slot) }

@@ -40,7 +40,7 @@ impl Sequential for Model {
     type Seen = Outcome;
 
     fn admits(&mut self, step: &Step, seen: &Outcome) -> bool {
-        compare::same_outcome(&self.step(step), seen, &|_| None)
+        compare::same_outcome(&self.step(step), seen, |_| None)
     }
 }
 

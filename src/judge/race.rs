@@ -83,7 +83,7 @@ impl<'p> Sequential for Law<'p> {
                     self.doubt.set(true);
                 }
                 match self.bytes {
-                    Bytes::Exact => compare::same_outcome(&expected, seen, &|_| None),
+                    Bytes::Exact => compare::same_outcome(&expected, seen, |_| None),
                     Bytes::Any => compare::same_but_bytes(&expected, seen),
                 }
             }

@@ -7,7 +7,7 @@
 //! In lockstep the model is asked before each step, and what would end the process is left out. Threads that race ask
 //! nobody, so that they do not do what the model leaves out because of what it does to memory.
 
-use super::{Op, Program, Schedule, Slot, SlotKind, Step, Syntax, limits};
+use super::{Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, limits};
 
 /// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
 /// make unreadable.
@@ -59,15 +59,11 @@ fn may_race(step: &mut Step, thread: u8) -> bool {
         // A `bytes` or a map of items gives the slot another object.
         Syntax::InPlace(_) => return false,
         Syntax::Drop if step.receiver.is_some_and(is_shared) => return false,
-        // A part of an exporter goes in a slot of exporters, but need not.
-        _ if step.op == Op::Item && step.dest.is_some_and(binds_other) => step.dest = None,
-        _ if step.dest.is_some_and(binds_other) => {
-            if matches!(step.op.row().yields, super::Yields::Maybe(_)) {
-                step.dest = None;
-            } else {
-                return false;
-            }
-        }
+        // What may go in a slot need not.
+        _ if step.dest.is_some_and(binds_other) => match step.op.row().yields {
+            Yields::Maybe(_) | Yields::Part => step.dest = None,
+            Yields::Into(_) | Yields::Value => return false,
+        },
         _ => {}
     }
     share(step, Some(thread));

@@ -18,6 +18,7 @@ use crate::history::{Event, Outcome, Raced, Skip};
 use crate::program::generate::{Choices, choices};
 use crate::program::{Op, Program, limits};
 use crate::subject::Subject;
+use crate::sync::wait_a_moment;
 
 /// What a thread is given, and gives back.
 struct Lane {
@@ -40,18 +41,11 @@ struct Gate {
 }
 
 impl Gate {
-    /// How many rounds a thread spins before it gives its time to others: on few cores those it waits for need it.
-    const SPINS: u32 = 200;
-
     fn pass(&self) {
         self.missing.fetch_sub(1, Ordering::AcqRel);
-        let mut round = 0_u32;
+        let mut round = 0;
         while self.missing.load(Ordering::Acquire) > 0 {
-            if round < Gate::SPINS {
-                spin_loop()
-            } else {
-                thread::yield_now()
-            }
+            wait_a_moment(round);
             round += 1;
         }
     }

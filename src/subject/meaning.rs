@@ -447,28 +447,32 @@ fn hex_digits<H: Heap>(
 
 /// A separator of one byte. Of what is not a `str` its length is asked first, then what it is.
 fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
-    let length = match arg {
-        Arg::Str(text) => {
-            let mut letters = text.chars();
-            let letter = letters.next().filter(|_| letters.next().is_none());
-            return letter.and_then(|letter| u8::try_from(letter).ok()).ok_or(ErrorClass::ValueError.into());
-        }
-        Arg::Bytes(bytes) => bytes.len(),
-        Arg::List(items) | Arg::Tuple(items) => items.len(),
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) != Flavour::Stream => {
-            length(heap, *slot)?
-        }
-        Arg::Slot(slot) if slot.kind == SlotKind::View => views::length(heap, *slot)?,
-        Arg::Slot(slot) if slot.kind == SlotKind::Export && heap.export_class(*slot) == Class::Lock => {
-            heap.locked(*slot)?.len()
-        }
-        _ => return Err(ErrorClass::TypeError.into()),
-    };
-    if length != 1 {
+    if let Arg::Str(text) = arg {
+        let mut letters = text.chars();
+        let letter = letters.next().filter(|_| letters.next().is_none());
+        return letter.and_then(|letter| u8::try_from(letter).ok()).ok_or(ErrorClass::ValueError.into());
+    }
+    if length_of(heap, arg)? != 1 {
         return Err(ErrorClass::ValueError.into());
     }
     let bytes = exact_bytes(heap, arg).ok_or(ErrorClass::TypeError)?;
     Ok(bytes[0])
+}
+
+/// `PySequence_Length`
+fn length_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<usize> {
+    Ok(match arg {
+        Arg::Bytes(bytes) => bytes.len(),
+        Arg::Str(text) => text.chars().count(),
+        Arg::List(items) | Arg::Tuple(items) => items.len(),
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::Exporter if heap.flavour(*slot) != Flavour::Stream => length(heap, *slot)?,
+            SlotKind::View => views::length(heap, *slot)?,
+            SlotKind::Export if heap.export_class(*slot) == Class::Lock => heap.locked(*slot)?.len(),
+            _ => return Err(ErrorClass::TypeError.into()),
+        },
+        _ => return Err(ErrorClass::TypeError.into()),
+    })
 }
 
 /// The contents of an argument that is exactly a `bytes`.

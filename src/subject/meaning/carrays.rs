@@ -126,7 +126,7 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
         Arg::Slice(slice) => {
             let part = index::slice(slice, super::length(heap, slot)?)?;
             // What has no length has another one.
-            if !length_of(heap, value).is_ok_and(|length| length == part.count) {
+            if !super::length_of(heap, value).is_ok_and(|length| length == part.count) {
                 return Err(ErrorClass::ValueError.into());
             }
             for (number, place) in part.places().enumerate() {
@@ -136,22 +136,6 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
         }
         _ => Err(ErrorClass::TypeError.into()),
     }
-}
-
-/// `PySequence_Length`
-fn length_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<usize> {
-    Ok(match arg {
-        Arg::Bytes(bytes) => bytes.len(),
-        Arg::Str(text) => text.chars().count(),
-        Arg::List(items) | Arg::Tuple(items) => items.len(),
-        Arg::Slot(slot) => match slot.kind {
-            SlotKind::Exporter if heap.flavour(*slot) != Flavour::Stream => super::length(heap, *slot)?,
-            SlotKind::View => views::length(heap, *slot)?,
-            SlotKind::Export if heap.lock_access(*slot).is_some() => heap.locked(*slot)?.len(),
-            _ => return Err(ErrorClass::TypeError.into()),
-        },
-        _ => return Err(ErrorClass::TypeError.into()),
-    })
 }
 
 /// `PySequence_GetItem`, at this moment.

@@ -68,12 +68,9 @@ fn of_export<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-/// `PyObject_GetBuffer`. From 3.13 on, two words that are no flags are a mistake of the caller.
+/// `PyObject_GetBuffer`
 fn request<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let flags = flags(&step.args[1])?;
-    if heap.version().since(13) && [Request::READ, Request::WRITE].contains(&flags) {
-        return Err(ErrorClass::SystemError.into());
-    }
+    let flags = request_flags(heap, &step.args[1])?;
     let source = source(heap, &step.args[0])?;
     let dest = dest(step);
     heap.request(dest, source, flags)?;
@@ -129,6 +126,15 @@ fn tuple(dims: &[isize]) -> Value {
 
 fn flags(arg: &Arg) -> Result<Request> {
     Ok(Request(number(arg)? as i32))
+}
+
+/// Those of a request. From 3.13 on, two words that are none are a mistake of the caller.
+fn request_flags<H: Heap>(heap: &H, arg: &Arg) -> Result<Request> {
+    let flags = flags(arg)?;
+    if heap.version().since(13) && [Request::READ, Request::WRITE].contains(&flags) {
+        return Err(ErrorClass::SystemError.into());
+    }
+    Ok(flags)
 }
 
 // A function of C cannot be given an argument of another type: fixup leaves none.
@@ -225,12 +231,16 @@ fn in_memory<H: Heap>(heap: &H, hold: &H::Hold, layout: &Layout) -> Buffer {
     bytes
 }
 
+/// Where the items are, one after the other; without a preference in the order of C.
+fn offsets(layout: &Layout, order: ItemOrder) -> impl Iterator<Item = isize> {
+    // In the order of Fortran the first index runs fastest.
+    layout.offsets_in(if order == ItemOrder::Fortran { ItemOrder::Fortran } else { ItemOrder::C })
+}
+
 fn items_in<H: Heap>(heap: &H, hold: &H::Hold, layout: &Layout, order: ItemOrder) -> Buffer {
     let mut bytes = Buffer::from_elem(0, layout.nbytes());
     let items = bytes.chunks_exact_mut(layout.itemsize());
-    let order = if order == ItemOrder::Fortran { ItemOrder::Fortran } else { ItemOrder::C };
-    // In the order of Fortran the first index runs fastest.
-    for (item, offset) in items.zip(layout.offsets_in(order)) {
+    for (item, offset) in items.zip(offsets(layout, order)) {
         heap.read_held(hold, offset, item);
     }
     bytes
@@ -260,8 +270,7 @@ fn from_contiguous<H: Heap>(heap: &mut H, export: Slot, answer: &Answer, step: &
         if one_block {
             return heap.write_held(hold, layout.offset, bytes);
         }
-        let order = if order == ItemOrder::Fortran { order } else { ItemOrder::C };
-        for (item, offset) in bytes.chunks_exact(answer.itemsize).zip(layout.offsets_in(order)) {
+        for (item, offset) in bytes.chunks_exact(answer.itemsize).zip(offsets(layout, order)) {
             heap.write_held(hold, offset, item);
         }
     })?;
@@ -364,11 +373,8 @@ fn contiguous_strides(step: &Step) -> Result {
 
 /// `PyBuffer_FillInfo` of a block that no object owns.
 fn fill_info<H: Heap>(heap: &H, step: &Step) -> Result {
-    let (length, readonly, flags) =
-        (block(&step.args[0])?.len(), number(&step.args[1])? != 0, flags(&step.args[2])?);
-    if heap.version().since(13) && [Request::READ, Request::WRITE].contains(&flags) {
-        return Err(ErrorClass::SystemError.into());
-    }
+    let (length, readonly) = (block(&step.args[0])?.len(), number(&step.args[1])? != 0);
+    let flags = request_flags(heap, &step.args[2])?;
     match Layout::bytes(length, readonly).lend(flags) {
         Ok(answer) => Ok(fields(&answer, Value::None)),
         Err(_) => Err(ErrorClass::BufferError.into()),

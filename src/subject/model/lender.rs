@@ -74,7 +74,7 @@ impl Model {
         }
         if let Kind::Lender { outstanding, body, .. } = self.kind_mut(lender) {
             *outstanding -= 1;
-            if matches!(body, Body::Lends | Body::ReadOnly) {
+            if body.releases() {
                 self.let_go(view);
             }
         }

@@ -2,8 +2,10 @@
 //!
 //! A fault is planted in the whole process, so these tests take turns.
 
+mod planting;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use buflock::check::Check;
 use buflock::exporter::{ByteArray, Bytes, Exported, Fault, Layout, Request, View, plant};
@@ -12,25 +14,7 @@ use buflock::program::Program;
 use buflock::program::generate::{self, Shape};
 use buflock::shrink::shrink;
 use buflock::subject::Version;
-
-static TURN: Mutex<()> = Mutex::new(());
-
-/// A turn, with a fault or without. The fault goes with it.
-struct Planted(#[expect(dead_code, reason = "held until the turn is over")] MutexGuard<'static, ()>);
-
-impl Planted {
-    fn new(fault: Option<Fault>) -> Planted {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        plant(fault);
-        Planted(turn)
-    }
-}
-
-impl Drop for Planted {
-    fn drop(&mut self) {
-        plant(None);
-    }
-}
+use planting::Planted;
 
 fn with(fault: Fault) -> Planted {
     Planted::new(Some(fault))

@@ -1,31 +1,17 @@
 //! Threads that race on the native exporters, judged by the model.
 
+mod planting;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use buflock::check::Check;
-use buflock::exporter::{Fault, plant};
+use buflock::exporter::Fault;
 use buflock::judge::Verdict;
 use buflock::program::generate::{self, Schedules, Shape};
 use buflock::program::{Program, Schedule};
 use buflock::subject::Version;
-
-/// Faults are planted in the whole process.
-static TURN: Mutex<()> = Mutex::new(());
-
-struct Planted(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
-
-fn with(fault: Option<Fault>) -> Planted {
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    plant(fault);
-    Planted(turn)
-}
-
-impl Drop for Planted {
-    fn drop(&mut self) {
-        plant(None);
-    }
-}
+use planting::Planted;
 
 fn programs(seed: u64) -> impl Iterator<Item = (u64, Arc<Program>)> {
     let shape = Shape { schedules: Schedules::Concurrent, ..Shape::default() };
@@ -35,7 +21,7 @@ fn programs(seed: u64) -> impl Iterator<Item = (u64, Arc<Program>)> {
 
 #[test]
 fn what_racing_threads_see_has_an_order() {
-    let _turn = with(None);
+    let _turn = Planted::new(None);
     let mut check = Check::native(Version::NEWEST);
     let mut verdicts: BTreeMap<&str, u32> = BTreeMap::new();
     for (index, program) in programs(1).take(1_000) {
@@ -53,7 +39,7 @@ fn what_racing_threads_see_has_an_order() {
 #[test]
 fn racing_threads_find_every_fault() {
     for fault in Fault::ALL {
-        let _planted = with(Some(fault));
+        let _planted = Planted::new(Some(fault));
         let mut check = Check::native(Version::NEWEST);
         let found =
             programs(2).take(2_000).find(|(_, program)| matches!(check.run(program), Verdict::Diverge(_)));

@@ -18,15 +18,19 @@ use std::time::{Duration, Instant};
 
 use buflock::check::Check;
 use buflock::exporter::ByteArray;
+use buflock::history::{Outcome, Value};
 use buflock::program::generate::{self, Shape};
 use buflock::program::{Arg, Int, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock_oracle::cpython::callable;
-use buflock_oracle::{Interpreter, SUBJECTS, attached, check, interpreter};
+use buflock_oracle::{Interpreter, attached, check, interpreter};
 use pyo3::{Python, ffi};
 
 const ROUNDS: usize = 9;
 const PROGRAMS: usize = 20_000;
 const STEPS: usize = 32;
+
+/// The subjects that are measured: `pynative` is CPython once more.
+const NAMES: [&str; 2] = ["native", "cpython"];
 
 /// The five operations that programs are made of at the least.
 const CORE: [Op; 8] =
@@ -57,7 +61,7 @@ fn main() {
         if only.is_some() {
             return;
         }
-        let names = SUBJECTS.map(str::to_owned);
+        let names = NAMES.map(str::to_owned);
         for (name, subjects) in
             [("model", &names[..0]), ("model and native", &names[..1]), ("model and CPython", &names[1..])]
         {
@@ -107,9 +111,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn compare(title: &str, interpreter: &Interpreter, programs: &[Arc<Program>], label: &str) {
-    let mut check = check(interpreter, &SUBJECTS.map(str::to_owned)).expect("the subjects exist");
+    let mut check = check(interpreter, &NAMES.map(str::to_owned)).expect("the subjects exist");
     // What is left out by the model is left out by both.
-    let ran: Vec<Vec<bool>> = programs.iter().map(|program| ran(&mut check, program)).collect();
+    let ran: Vec<Vec<Ran>> = programs.iter().map(|program| ran(&mut check, program)).collect();
     let mut raw = RawLoop::new();
     let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -124,11 +128,26 @@ fn compare(title: &str, interpreter: &Interpreter, programs: &[Arc<Program>], la
     println!("{label}: {:.2}", median(ratios));
 }
 
-fn ran(check: &mut Check, program: &Arc<Program>) -> Vec<bool> {
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    LeftOut,
+    /// Its result is dropped, also where the step names a slot: a slice of an array of `ctypes` is no exporter.
+    Dropped,
+    Stored,
+}
+
+fn ran(check: &mut Check, program: &Arc<Program>) -> Vec<Ran> {
     let (_, seen) = check.record(program);
-    let mut ran: Vec<bool> =
-        seen.iter().map(|seen| !matches!(seen.model, buflock::history::Outcome::Skipped(_))).collect();
-    ran.resize(program.steps.len(), false);
+    let mut ran: Vec<Ran> = std::iter::zip(&program.steps, seen)
+        .map(|(step, seen)| match seen.model {
+            Outcome::Skipped(_) => Ran::LeftOut,
+            Outcome::Value(Value::Stored) => Ran::Stored,
+            Outcome::Value(_) if step.op == Op::Request => Ran::Stored,
+            _ => Ran::Dropped,
+        })
+        .collect();
+    ran.resize(program.steps.len(), Ran::LeftOut);
     ran
 }
 
@@ -168,11 +187,11 @@ impl RawLoop {
         &mut self.slots[kind][slot.at()]
     }
 
-    fn run(&mut self, program: &Program, ran: &[bool]) {
-        for (step, _) in program.steps.iter().zip(ran).filter(|(_, ran)| **ran) {
+    fn run(&mut self, program: &Program, ran: &[Ran]) {
+        for (step, &ran) in program.steps.iter().zip(ran).filter(|(_, ran)| **ran != Ran::LeftOut) {
             // SAFETY: this thread is attached, and the slots that the step names are filled, since the
             // model ran it.
-            unsafe { self.step(step) };
+            unsafe { self.step(step, ran == Ran::Stored) };
         }
         for slot in self.slots.iter_mut().rev().flatten() {
             // SAFETY: this thread is attached; a slot owns what it holds.
@@ -182,7 +201,7 @@ impl RawLoop {
 
     /// # Safety
     /// The thread is attached, and the slots that the step names are filled.
-    unsafe fn step(&mut self, step: &Step) {
+    unsafe fn step(&mut self, step: &Step, stored: bool) {
         let mut objects = [ptr::null_mut(); 5];
         let mut count = 0;
         if let Some(slot) = step.receiver {
@@ -203,8 +222,10 @@ impl RawLoop {
             if !ffi::PyErr_Occurred().is_null() {
                 ffi::PyErr_Clear();
             }
-            let target =
-                if let Syntax::InPlace(_) = step.op.row().syntax { step.receiver } else { step.dest };
+            let target = match step.op.row().syntax {
+                Syntax::InPlace(_) => step.receiver,
+                _ => step.dest.filter(|_| stored),
+            };
             match target {
                 Some(dest) if !result.is_null() => {
                     ffi::Py_XDECREF(std::mem::replace(self.slot(dest), result));
@@ -383,7 +404,7 @@ fn hand_overs(interpreter: &Interpreter) {
         step
     });
     let program = Arc::new(Program { steps: steps.collect(), ..Program::default() });
-    let mut check = check(interpreter, &SUBJECTS.map(str::to_owned)).expect("the subjects exist");
+    let mut check = check(interpreter, &NAMES.map(str::to_owned)).expect("the subjects exist");
     let mut measured = |label: &str| {
         let (mut ratios, mut costs) = (Vec::new(), Vec::new());
         for _ in 0..5 {

@@ -324,12 +324,17 @@ impl Case {
             if let Some(watch) = watch {
                 watch.at(at);
             }
-            let found = subject.step(&program.steps[at]);
+            let step = &program.steps[at];
+            let (found, nested) = if step.has_hooks() {
+                subject.hooked_step(step, self.trace.nested(at))
+            } else {
+                (subject.step(step), Vec::new())
+            };
             if let Some(seen) = seen {
                 let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
                 seen.push((found.clone(), message));
             }
-            let divergence = compare::after_step(&self.trace, subject, program, at, found);
+            let divergence = compare::after_step(&self.trace, subject, program, at, (found, &nested));
             if divergence.is_some() {
                 self.divergence = divergence;
                 return at;

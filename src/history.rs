@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::program::{Expect, Float, Slot};
+use crate::program::{Expect, Float, Protocol, Slot, Step};
 
 /// Bytes that were seen; short ones without an allocation.
 pub type Seen = SmallVec<[u8; 24]>;
@@ -160,6 +160,24 @@ pub struct Event<C, S> {
 /// What a thread that raced saw of a step, which is named by its place in the program. Times are in nanoseconds.
 pub type Raced = Event<usize, Outcome>;
 
+/// One thing that happened while a step converted its hooks, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Nested {
+    /// The method of a hook was called.
+    Called(Protocol),
+    /// A step of it saw this.
+    Saw(Box<Step>, Outcome),
+}
+
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Nested::Called(protocol) => write!(f, "a call of {}", protocol.method()),
+            Nested::Saw(step, outcome) => write!(f, "{outcome} at {}", step.statement()),
+        }
+    }
+}
+
 /// Why a step did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Skip {
@@ -169,7 +187,7 @@ pub enum Skip {
     TooLong,
     /// What it does depends on the machine, or it makes memory that nobody can read.
     Machine,
-    /// The subject is known to do it otherwise, and it would race.
+    /// The Python that is followed is known to do it otherwise, and it would race, or break memory.
     Known,
 }
 

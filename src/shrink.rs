@@ -264,25 +264,8 @@ fn for_each_slot(program: &mut Program, f: impl FnMut(&mut Slot)) {
     for_each_slot_of(&mut program.steps, f);
 }
 
-/// In the order in which a reader meets them.
 fn for_each_slot_of(steps: &mut [Step], mut f: impl FnMut(&mut Slot)) {
-    for step in steps {
-        step.dest.iter_mut().for_each(&mut f);
-        step.receiver.iter_mut().for_each(&mut f);
-        for arg in &mut step.args {
-            match arg {
-                Arg::Slot(slot) => f(slot),
-                Arg::List(items) | Arg::Tuple(items) => {
-                    for item in items.iter_mut() {
-                        if let Arg::Slot(slot) = item {
-                            f(slot);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
+    steps.iter_mut().for_each(|step| step.rename_slots(&mut f));
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use buflock::judge::Verdict;
 use buflock::program::encode::{self, DecodeError, decode, encode};
 use buflock::program::generate::{self, Choices, Shape};
 use buflock::program::mutate::{self, ProgramMutator};
-use buflock::program::{Arg, Float, Op, Program, Slot, SlotKind, Step, fixup, parse};
+use buflock::program::{Answer, Arg, Float, Op, Program, Slot, SlotKind, Step, fixup, parse};
 use buflock::subject::Version;
 
 fn programs(seed: u64, count: u64) -> impl Iterator<Item = Program> {
@@ -57,16 +57,20 @@ fn text_gives_back_the_program_that_was_printed() {
 
 /// The text has one spelling for all NaNs.
 fn canonical(mut program: Program) -> Program {
-    let fix = |arg: &mut Arg| match arg {
-        Arg::Float(float) if float.value().is_nan() => *float = Float::new(f64::NAN),
-        _ => {}
-    };
-    for arg in program.steps.iter_mut().flat_map(|step| step.args.iter_mut()) {
+    fn fix(arg: &mut Arg) {
         match arg {
+            Arg::Float(float) if float.value().is_nan() => *float = Float::new(f64::NAN),
             Arg::List(items) | Arg::Tuple(items) => items.iter_mut().for_each(fix),
-            arg => fix(arg),
+            Arg::Hook(hook) => {
+                hook.steps.iter_mut().flat_map(|step| &mut step.args).for_each(fix);
+                if let Answer::Return(arg) = &mut hook.answer {
+                    fix(arg);
+                }
+            }
+            _ => {}
         }
     }
+    program.steps.iter_mut().flat_map(|step| &mut step.args).for_each(fix);
     program
 }
 

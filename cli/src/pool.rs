@@ -137,7 +137,7 @@ impl Part<'_> {
     /// Asks a worker to run the programs. If it cannot end, how it did not, the first program without a verdict, and
     /// what it found before.
     fn ask(&mut self, mut worker: Worker, part: &Range<u64>) -> Result<(), (End, u64, Vec<Found>)> {
-        let Shape { steps, threads, schedules } = self.job.shape;
+        let Shape { steps, threads, schedules, .. } = self.job.shape;
         let (seed, first, count) = (self.job.seed, part.start, part.end - part.start);
         let request = Request::Run { seed, first, count, steps, threads, schedules };
         let mut seen = Vec::new();

@@ -41,6 +41,7 @@ pub fn run(args: &Run) -> Result<Ending, Failure> {
             steps: usize::from(args.steps),
             threads: args.threads,
             schedules: args.schedule.into(),
+            ..Shape::default()
         },
         programs: args.programs,
         until: args.programs.is_none().then(|| begun + seconds),

@@ -47,7 +47,7 @@ fn main() {
     let only = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     let wanted = |label: &str| only.as_ref().is_none_or(|word| label.contains(word.as_str()));
     attached(|| {
-        let shape = Shape { steps: STEPS, threads: 1, ..Shape::default() };
+        let shape = Shape { steps: STEPS, threads: 1, hooks: false, ..Shape::default() };
         let all: Vec<_> = programs(shape, |_| true);
         // Long enough that as many steps are left of them.
         let core: Vec<_> = programs(Shape { steps: 16 * STEPS, ..shape }, |step| CORE.contains(&step.op));

@@ -3,12 +3,13 @@
 //! There is no case for any single operation here: how it is written in the table is how CPython
 //! is asked to do it.
 
+mod hooks;
 mod substitutes;
 
 use std::sync::Arc;
 
 use buflock::exporter::{ByteOrder, Format, Layout, Mapping, TypeCode, same_bytes};
-use buflock::history::{ErrorClass, Outcome, Seen, Value};
+use buflock::history::{ErrorClass, Nested, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Program, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
@@ -45,6 +46,8 @@ struct Known {
     none: Object,
     /// A function that does nothing with its argument but to enter and to leave it.
     with: Object,
+    /// The class of the hooks of each protocol.
+    hooks: Vec<Object>,
     to_bytes: Object,
     shared: Shared,
     /// A list of the errors that the interpreter printed since the last run.
@@ -119,17 +122,23 @@ impl CPython {
             classes: ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Other).map(class).collect(),
             none: py.None(),
             with: enter_and_leave(py),
+            hooks: hooks::classes(py),
             to_bytes: raw::interned(py, c"tobytes"),
             shared: Shared::new(py),
             complaints: complaints(py),
             substitutes,
         };
+        CPython::of(Arc::new(known))
+    }
+
+    /// Empty slots.
+    fn of(known: Arc<Known>) -> CPython {
         CPython {
             exporters: Slots::new(),
             views: Slots::new(),
             exports: Slots::new(),
             iterators: Slots::new(),
-            known: Arc::new(known),
+            known,
             rests: 0,
             complaint: None,
             error: None,
@@ -182,11 +191,7 @@ impl CPython {
         debug_assert_eq!(step.find_needed(|slot| self.slot(slot).is_none()), None);
         match self.operation(py, step) {
             Ok(value) => Outcome::Value(value),
-            Err(Raised) => {
-                let (class, error) = raw::fetch_error(py, &self.known.classes);
-                self.error = error;
-                Outcome::Raised(class.map_or(ErrorClass::Other, |place| ErrorClass::ALL[place]))
-            }
+            Err(Raised) => self.raised(py),
         }
     }
 
@@ -197,9 +202,16 @@ impl CPython {
             drop(self.take(slot));
             return Ok(Value::None);
         }
-        // The receiver, if there is one, and the arguments, as a call of a method has them.
+        let objects = self.objects(py, step);
+        let performed = self.known.perform(py, step, objects.as_slice())?;
+        drop(objects);
+        Ok(self.finish(py, step, performed))
+    }
+
+    /// The receiver, if there is one, and the arguments, as a call of a method has them.
+    fn objects<'a>(&'a self, py: Python<'a>, step: &Step) -> raw::Arguments<'a> {
         let mut objects = raw::Arguments::new(py);
-        if let Some(object) = receiver.and_then(|slot| self.slot(slot).as_ref()) {
+        if let Some(object) = step.receiver.and_then(|slot| self.slot(slot).as_ref()) {
             objects.borrow(object);
         }
         for arg in &step.args {
@@ -208,56 +220,27 @@ impl CPython {
                 _ => objects.own(self.argument(py, arg)),
             }
         }
-        let name = self.known.names[step.op as usize].as_ref();
-        let none = || Ok(Value::None);
-        let result = match (row.syntax, objects.as_slice(), name) {
-            (Syntax::Call("memoryview"), [source], _) => raw::memoryview(py, source)?,
-            (Syntax::Call(_), args, Some(callable)) => raw::call(py, callable, args)?,
-            (Syntax::Method(_), args, Some(name)) => raw::call_method(py, name, args)?,
-            (Syntax::Attribute(_), [object], Some(name)) => raw::get_attribute(py, object, name)?,
-            (Syntax::Item, [object, key], _) => raw::get_item(py, object, key)?,
-            (Syntax::SetItem, [object, key, value], _) => {
-                raw::set_item(py, object, key, value)?;
-                return none();
-            }
-            (Syntax::DelItem, [object, key], _) => {
-                raw::del_item(py, object, key)?;
-                return none();
-            }
-            (Syntax::InPlace("+="), [one, other], _) => raw::in_place_add(py, one, other)?,
-            (Syntax::InPlace(_), [one, other], _) => raw::in_place_multiply(py, one, other)?,
-            (Syntax::Binary("+"), [one, other], _) => raw::add(py, one, other)?,
-            (Syntax::Binary("*"), [one, other], _) => raw::multiply(py, one, other)?,
-            (Syntax::Binary("=="), [one, other], _) => raw::compare(py, one, other, false)?,
-            (Syntax::Binary("<"), [one, other], _) => raw::compare(py, one, other, true)?,
-            (Syntax::In, [object, value], _) => return raw::contains(py, object, value).map(Value::Bool),
-            (Syntax::Function("len"), [object], _) => {
-                return raw::length(py, object).map(|n| Value::Int(n as i128));
-            }
-            (Syntax::Function("hash"), [object], _) => {
-                return raw::hash(py, object).map(|n| Value::Int(n as i128));
-            }
-            (Syntax::Function("list"), [object], _) => raw::list_of(py, object)?,
-            (Syntax::Function("iter"), [object], _) => raw::iterator(py, object)?,
-            (Syntax::Function("next"), [iterator], _) => match raw::next(py, iterator)? {
-                Some(item) => item,
-                None => return self.exhausted(),
-            },
-            (Syntax::With, [object], _) => {
-                raw::call(py, &self.known.with, &[object.clone_ref(py)])?;
-                return none();
-            }
-            (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
-        };
-        drop(objects);
-        match (row.syntax, receiver) {
+        objects
+    }
+
+    /// What came of a step that raised nothing.
+    fn finish(&mut self, py: Python<'_>, step: &Step, performed: Performed) -> Value {
+        match (performed, step.op.row().syntax, step.receiver) {
+            (Performed::Told(value), ..) => value,
             // It replaces what is in the slot, which is usually the same object.
-            (Syntax::InPlace(_), Some(slot)) => {
+            (Performed::Gave(result), Syntax::InPlace(_), Some(slot)) => {
                 drop(self.put(slot, result));
-                none()
+                Value::None
             }
-            _ => Ok(self.result(py, step, result)),
+            (Performed::Gave(result), ..) => self.result(py, step, result),
         }
+    }
+
+    /// The error that a step raised.
+    fn raised(&mut self, py: Python<'_>) -> Outcome {
+        let (class, error) = raw::fetch_error(py, &self.known.classes);
+        self.error = error;
+        Outcome::Raised(class.map_or(ErrorClass::Other, |place| ErrorClass::ALL[place]))
     }
 
     /// Keeps the first thing that the interpreter complained of since the last look.
@@ -270,14 +253,6 @@ impl CPython {
         cleared.expect("failed to clear a list");
         let first = texts.first().and_then(|text| raw::string_value(py, text));
         self.complaint = self.complaint.take().or(first);
-    }
-
-    /// The end of an iterator is the error that `next` makes of it.
-    fn exhausted(&self) -> Result<Value, Raised> {
-        Python::attach(|py| {
-            pyo3::exceptions::PyStopIteration::new_err(()).restore(py);
-            Err(Raised)
-        })
     }
 
     /// Puts a result where the step says, or observes it.
@@ -354,11 +329,6 @@ impl CPython {
             list
         };
         match arg {
-            Arg::None => self.known.none.clone_ref(py),
-            Arg::Int(value) => int(py, *value),
-            Arg::Float(value) => raw::float(py, value.value()),
-            Arg::Bytes(value) => raw::bytes(py, value),
-            Arg::Str(value) => raw::string(py, value),
             Arg::List(list) => items(list),
             Arg::Tuple(list) => raw::tuple_of(py, &items(list)),
             Arg::Slice(slice) => {
@@ -367,8 +337,84 @@ impl CPython {
                 raw::slice(py, start.as_ref(), stop.as_ref(), step.as_ref())
             }
             Arg::Slot(slot) => self.filled(*slot).clone_ref(py),
+            Arg::Hook(hook) => hooks::object(py, &self.known, hook),
+            literal => self.known.literal(py, literal),
         }
     }
+}
+
+/// What the interpreter did.
+enum Performed {
+    /// It gave an object.
+    Gave(Object),
+    /// It gave what is no object to C.
+    Told(Value),
+}
+
+impl Known {
+    /// Asks the interpreter to do a step with its receiver, if it has one, and its arguments.
+    fn perform(&self, py: Python<'_>, step: &Step, objects: &[Object]) -> Result<Performed, Raised> {
+        let name = self.names[step.op as usize].as_ref();
+        let none = || Ok(Performed::Told(Value::None));
+        Ok(Performed::Gave(match (step.op.row().syntax, objects, name) {
+            (Syntax::Call("memoryview"), [source], _) => raw::memoryview(py, source)?,
+            (Syntax::Call(_), args, Some(callable)) => raw::call(py, callable, args)?,
+            (Syntax::Method(_), args, Some(name)) => raw::call_method(py, name, args)?,
+            (Syntax::Attribute(_), [object], Some(name)) => raw::get_attribute(py, object, name)?,
+            (Syntax::Item, [object, key], _) => raw::get_item(py, object, key)?,
+            (Syntax::SetItem, [object, key, value], _) => {
+                raw::set_item(py, object, key, value)?;
+                return none();
+            }
+            (Syntax::DelItem, [object, key], _) => {
+                raw::del_item(py, object, key)?;
+                return none();
+            }
+            (Syntax::InPlace("+="), [one, other], _) => raw::in_place_add(py, one, other)?,
+            (Syntax::InPlace(_), [one, other], _) => raw::in_place_multiply(py, one, other)?,
+            (Syntax::Binary("+"), [one, other], _) => raw::add(py, one, other)?,
+            (Syntax::Binary("*"), [one, other], _) => raw::multiply(py, one, other)?,
+            (Syntax::Binary("=="), [one, other], _) => raw::compare(py, one, other, false)?,
+            (Syntax::Binary("<"), [one, other], _) => raw::compare(py, one, other, true)?,
+            (Syntax::In, [object, value], _) => {
+                return raw::contains(py, object, value).map(|found| Performed::Told(Value::Bool(found)));
+            }
+            (Syntax::Function("len"), [object], _) => {
+                return raw::length(py, object).map(|n| Performed::Told(Value::Int(n as i128)));
+            }
+            (Syntax::Function("hash"), [object], _) => {
+                return raw::hash(py, object).map(|n| Performed::Told(Value::Int(n as i128)));
+            }
+            (Syntax::Function("list"), [object], _) => raw::list_of(py, object)?,
+            (Syntax::Function("iter"), [object], _) => raw::iterator(py, object)?,
+            (Syntax::Function("next"), [iterator], _) => match raw::next(py, iterator)? {
+                Some(item) => item,
+                None => return exhausted(py),
+            },
+            (Syntax::With, [object], _) => {
+                raw::call(py, &self.with, &[object.clone_ref(py)])?;
+                return none();
+            }
+            (syntax, objects, _) => unreachable!("{syntax:?} of {} objects", objects.len()),
+        }))
+    }
+
+    fn literal(&self, py: Python<'_>, arg: &Arg) -> Object {
+        match arg {
+            Arg::None => self.none.clone_ref(py),
+            Arg::Int(value) => int(py, *value),
+            Arg::Float(value) => raw::float(py, value.value()),
+            Arg::Bytes(value) => raw::bytes(py, value),
+            Arg::Str(value) => raw::string(py, value),
+            other => unreachable!("{other} is no literal"),
+        }
+    }
+}
+
+/// The end of an iterator is the error that `next` makes of it.
+fn exhausted(py: Python<'_>) -> Result<Performed, Raised> {
+    pyo3::exceptions::PyStopIteration::new_err(()).restore(py);
+    Err(Raised)
 }
 
 /// The class or function that is written so in a program.
@@ -480,7 +526,9 @@ impl Subject for CPython {
     }
 
     fn takes(&self, program: &Program) -> bool {
-        self.known.substitutes.is_none() || !substitutes::calls_back(program)
+        // A step that is done by its meaning has no hooks of CPython.
+        self.known.substitutes.is_none()
+            || !(substitutes::calls_back(program) || program.steps.iter().any(Step::has_hooks))
     }
 
     fn step(&mut self, step: &Step) -> Outcome {
@@ -492,6 +540,14 @@ impl Subject for CPython {
             // Whoever runs next is not to blame.
             self.listen(py);
             outcome
+        })
+    }
+
+    fn hooked_step(&mut self, step: &Step, expected: &[Nested]) -> (Outcome, Vec<Nested>) {
+        Python::attach(|py| {
+            let seen = hooks::step(py, self, step, expected);
+            self.listen(py);
+            seen
         })
     }
 
@@ -543,10 +599,7 @@ impl Subject for CPython {
             views: self.views.map(|object| object.clone_ref(py)),
             exports: self.exports.map(|object| object.clone_ref(py)),
             iterators: self.iterators.map(|object| object.clone_ref(py)),
-            known: Arc::clone(&self.known),
-            rests: 0,
-            complaint: None,
-            error: None,
+            ..CPython::of(Arc::clone(&self.known))
         };
         Python::attach(|py| {
             take_turns(py);

@@ -226,7 +226,7 @@ impl Worker {
             let request: Request = serde_json::from_str(&line?)?;
             match request {
                 Request::Run { seed, first, count, steps, threads, schedules } => {
-                    let shape = Shape { steps, threads, schedules };
+                    let shape = Shape { steps, threads, schedules, ..Shape::default() };
                     let done = self.run(seed, first..first.saturating_add(count), shape)?;
                     say(&Reply::Done(done))?;
                 }

@@ -1,7 +1,7 @@
 //! The comparison of one observation, or of one state, with the model's.
 
 use super::{Difference, Divergence};
-use crate::history::{Outcome, Value};
+use crate::history::{Nested, Outcome, Value};
 use crate::program::{Program, Step};
 use crate::subject::{Subject, Trace};
 
@@ -55,17 +55,40 @@ pub fn after_step(
     subject: &mut dyn Subject,
     program: &Program,
     at: usize,
-    found: Outcome,
+    (found, nested): (Outcome, &[Nested]),
 ) -> Option<Box<Divergence>> {
     let (expected, state) = (&trace.outcomes()[at], trace.after(at));
-    let difference = if !same_outcome(expected, &found, |bytes| subject.hash_of(bytes)) {
+    let difference = if let Some(difference) = within_hooks(trace.nested(at), nested, &*subject) {
+        difference
+    } else if !same_outcome(expected, &found, |bytes| subject.hash_of(bytes)) {
         Difference::Outcome { expected: expected.clone(), found, message: subject.message() }
     } else if let Some(slot) = subject.different_slot(state) {
         Difference::State { slot, after: found, expected: state.picture(slot), found: subject.look(slot) }
     } else {
         return None;
     };
-    Some(Box::new(Divergence::new(subject.name(), program, Some(at), difference)))
+    Some(Box::new(Divergence::new(subject.name(), program, Some(at), difference).after(nested)))
+}
+
+/// The first thing that hooks saw otherwise.
+fn within_hooks(expected: &[Nested], found: &[Nested], subject: &dyn Subject) -> Option<Difference> {
+    let same = |expected: &Nested, found: &Nested| match (expected, found) {
+        (Nested::Saw(at, expected), Nested::Saw(step, found)) if at == step => {
+            same_outcome(expected, found, |bytes| subject.hash_of(bytes))
+        }
+        _ => expected == found,
+    };
+    let place = (0..expected.len().max(found.len())).find(|&place| {
+        match (expected.get(place), found.get(place)) {
+            (Some(expected), Some(found)) => !same(expected, found),
+            _ => true,
+        }
+    })?;
+    Some(Difference::Nested {
+        place,
+        expected: expected.get(place).cloned(),
+        found: found.get(place).cloned(),
+    })
 }
 
 /// Judges what the program itself says of a step.

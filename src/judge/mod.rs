@@ -7,7 +7,7 @@ pub mod race;
 
 use std::fmt;
 
-use crate::history::{ErrorClass, Outcome, Raced};
+use crate::history::{ErrorClass, Nested, Outcome, Raced};
 use crate::program::{Expect, Op, Program, SlotKind, Step};
 use crate::subject::{Picture, Unrest};
 
@@ -59,6 +59,7 @@ clauses! {
     M2: "a view's attributes do not change while it lives; after release every use raises ValueError";
     M3: "releasing a view that itself has exports raises BufferError and releases nothing";
     M4: "all views of one memoryview share one export";
+    H2: "an operation sees what a callback has done, or holds an export while it runs";
     D2: "without a race, contents and results are exact";
     D3: "no access out of bounds, after free, or to a torn pointer, length or count";
 }
@@ -76,6 +77,8 @@ pub struct Divergence {
     pub difference: Difference,
     /// What makes two divergences the same.
     pub signature: String,
+    /// What it would be if a step of a hook had done it: what slots hold is compared when the step itself is over.
+    pub within: Vec<String>,
 }
 
 /// In what a subject differs from the model.
@@ -100,6 +103,15 @@ pub enum Difference {
         expected: Picture,
         /// By the subject.
         found: Picture,
+    },
+    /// In what happened while a step converted its hooks.
+    Nested {
+        /// How much of it had happened before.
+        place: usize,
+        /// By the model; nothing more, if this is `None`.
+        expected: Option<Nested>,
+        /// By the subject.
+        found: Option<Nested>,
     },
     /// In what is left at rest.
     Rest(Unrest),
@@ -126,9 +138,54 @@ impl Divergence {
     /// A difference of `subject` at a step of `program`, or at rest.
     pub fn new(subject: &str, program: &Program, step: Option<usize>, difference: Difference) -> Divergence {
         let at = step.and_then(|step| program.steps.get(step));
-        let clause = clause(at, &difference);
-        let signature = signature(subject, clause, at, &difference);
-        Divergence { subject: subject.to_owned(), clause, step, difference, signature }
+        let (clause, signature) = match difference.within() {
+            // What differs within a hook is what would differ anywhere.
+            Some((at, inner)) => {
+                let clause = clause(Some(at), &inner);
+                (clause, signature(subject, clause, Some(at), &inner))
+            }
+            None => {
+                let clause = clause(at, &difference);
+                (clause, signature(subject, clause, at, &difference))
+            }
+        };
+        let subject = subject.to_owned();
+        Divergence { subject, clause, step, difference, signature, within: Vec::new() }
+    }
+
+    /// With what happened while the step converted its hooks.
+    #[must_use]
+    pub fn after(mut self, nested: &[Nested]) -> Divergence {
+        // Which of the slots is as good as any other, and what is in it.
+        let signature = |nested: &Nested| match nested {
+            Nested::Called(_) => None,
+            Nested::Saw(step, after) => {
+                let (slot, after) = (step.receiver?, after.clone());
+                let (expected, found) = (Picture::Empty, Picture::Empty);
+                let difference = Difference::State { slot, after, expected, found };
+                let clause = clause(Some(step), &difference);
+                Some(signature(&self.subject, clause, Some(step), &difference))
+            }
+        };
+        self.within = nested.iter().filter_map(signature).collect();
+        self
+    }
+}
+
+impl Difference {
+    /// The step of a hook that saw something else, and what.
+    fn within(&self) -> Option<(&Step, Difference)> {
+        match self {
+            Difference::Nested {
+                expected: Some(Nested::Saw(at, expected)),
+                found: Some(Nested::Saw(step, found)),
+                ..
+            } if at == step => {
+                let (expected, found, message) = (expected.clone(), found.clone(), None);
+                Some((at, Difference::Outcome { expected, found, message }))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -163,6 +220,8 @@ fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
             _ if matches!(after, Outcome::Raised(_)) => Clause::S2,
             _ => Clause::D2,
         },
+        // Which hooks are called, and how often.
+        Difference::Nested { .. } => Clause::H2,
         Difference::Rest(Unrest::SharedObject(_)) => Clause::D3,
         Difference::Rest(Unrest::Complaint(_)) => Clause::R5,
         Difference::Rest(_) => Clause::R3,
@@ -181,7 +240,8 @@ fn signature(subject: &str, clause: Clause, step: Option<&Step>, difference: &Di
             None => format!("{:?}", step.op),
         },
     );
-    format!("{subject}/{clause}/{op}/{}", kind(difference))
+    let hooked = if step.is_some_and(Step::has_hooks) { "+hook" } else { "" };
+    format!("{subject}/{clause}/{op}{hooked}/{}", kind(difference))
 }
 
 /// Which kinds of outcomes or objects a difference is of.
@@ -189,6 +249,14 @@ fn kind(difference: &Difference) -> String {
     match difference {
         Difference::Outcome { expected, found, .. } => format!("{}-not-{}", found.label(), expected.label()),
         Difference::State { slot, after, .. } => format!("{}-state-of-{}", after.label(), slot.kind.letter()),
+        Difference::Nested { expected, found, .. } => {
+            let label = |nested: &Option<Nested>| match nested {
+                None => "nothing",
+                Some(Nested::Called(protocol)) => protocol.method(),
+                Some(Nested::Saw(_, outcome)) => outcome.label(),
+            };
+            format!("nested-{}-not-{}", label(found), label(expected))
+        }
         Difference::Rest(Unrest::StillExported(_)) => "still-exported".to_owned(),
         Difference::Rest(Unrest::References { slot, .. }) => format!("references-of-{}", slot.kind.letter()),
         Difference::Rest(Unrest::SharedObject(_)) => "shared-object".to_owned(),
@@ -204,6 +272,11 @@ impl fmt::Display for Difference {
             Difference::Outcome { expected, found, .. } => write!(f, "expected {expected}, found {found}"),
             Difference::State { slot, expected, found, .. } => {
                 write!(f, "{slot}: expected {expected}, found {found}")
+            }
+            Difference::Nested { expected, found, .. } => {
+                let told =
+                    |nested: &Option<Nested>| nested.as_ref().map_or("nothing".to_owned(), Nested::to_string);
+                write!(f, "within its hooks: expected {}, found {}", told(expected), told(found))
             }
             Difference::Rest(unrest) => unrest.fmt(f),
             Difference::Expectation { expected, found } => {

@@ -101,8 +101,13 @@ impl Catalogue {
     /// The entry that covers a divergence on this Python. In the native subject no code of Python runs.
     pub fn covers(&self, divergence: &Divergence, python: Version) -> Option<&Entry> {
         let (subject, signature) = divergence.signature.split_once('/')?;
+        // Of a step with hooks it may be what the step without would show.
+        let plain = signature.replacen("+hook", "", 1);
+        let within = || divergence.within.iter().filter_map(|full| Some(full.split_once('/')?.1));
         let covers = |entry: &&Entry| {
-            entry.signatures.iter().any(|known| known == signature) && entry.is_shown_by(python)
+            let names =
+                |known: &String| known == signature || *known == plain || within().any(|own| own == known);
+            entry.signatures.iter().any(names) && entry.is_shown_by(python)
         };
         if subject == Native::NAME { None } else { self.entries.iter().find(covers) }
     }

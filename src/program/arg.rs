@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::hook::{self, Hook};
 use super::limits;
 
 /// What kind of object a slot holds.
@@ -179,6 +180,8 @@ pub enum Arg {
     Slice(Box<SliceArg>),
     /// The object in a slot.
     Slot(Slot),
+    /// An object whose conversion does steps of the program; not within a list or tuple.
+    Hook(#[serde(deserialize_with = "hook::read")] Box<Hook>),
 }
 
 impl Arg {

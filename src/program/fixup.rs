@@ -5,10 +5,11 @@
 //! slot that does not exist.
 
 use super::{
-    Arg, Op, Program, Schedule, Slot, SlotKind, Step, Yields, limits,
+    Answer, Arg, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, hook, limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
     racing,
 };
+use crate::history::ErrorClass;
 
 /// Repairs `program` in place. Idempotent.
 pub fn fixup(program: &mut Program) {
@@ -30,6 +31,11 @@ pub fn fixup(program: &mut Program) {
 
 /// Repairs one step, but for its thread.
 pub fn fix_step(step: &mut Step) {
+    fix_step_within(step, 0);
+}
+
+/// Repairs one step that is within so many hooks.
+fn fix_step_within(step: &mut Step, depth: usize) {
     let row = step.op.row();
     step.receiver = row.on.kinds().first().map(|&usual| {
         let slot = step.receiver.unwrap_or(Slot::new(usual, 0));
@@ -43,12 +49,80 @@ pub fn fix_step(step: &mut Step) {
     for (arg, role) in step.args.iter_mut().zip(row.args) {
         fix_arg(arg, *role);
     }
+    fix_hooks(step, depth);
     step.dest = match row.yields {
         Yields::Value => None,
         Yields::Into(kind) => Some(in_range(kind, step.dest.map_or(0, |slot| slot.index))),
         Yields::Maybe(kind) => step.dest.map(|slot| in_range(kind, slot.index)),
         Yields::Part => part_kind(step).and_then(|kind| step.dest.map(|slot| in_range(kind, slot.index))),
     };
+}
+
+/// Repairs the hooks of a step. They leave the exports and iterators that the step is about in their slots.
+fn fix_hooks(step: &mut Step, depth: usize) {
+    if !step.has_hooks() {
+        return;
+    }
+    let named = |slot: Slot| matches!(slot.kind, SlotKind::Export | SlotKind::Iterator);
+    let mut kept: Vec<Slot> = Vec::new();
+    step.find_needed(|slot| {
+        kept.extend(named(slot).then_some(slot));
+        false
+    });
+    for arg in &mut step.args {
+        let Arg::Hook(hook) = arg else { continue };
+        if depth == limits::HOOK_DEPTH {
+            *arg = hook.plain();
+            fix_leaf(arg);
+            continue;
+        }
+        let rebinds = |step: &Step| match step.op.row().syntax {
+            Syntax::InPlace(_) | Syntax::Drop => step.receiver,
+            _ => step.dest,
+        };
+        hook.steps.truncate(limits::HOOK_STEPS);
+        for inner in &mut hook.steps {
+            inner.thread = None;
+            inner.expect = None;
+            fix_step_within(inner, depth + 1);
+        }
+        hook.steps.retain(|inner| rebinds(inner).is_none_or(|slot| !kept.contains(&slot)));
+        match &mut hook.answer {
+            Answer::Return(arg @ (Arg::None | Arg::Int(_) | Arg::Float(_) | Arg::Bytes(_) | Arg::Str(_))) => {
+                fix_leaf(arg);
+            }
+            Answer::Return(arg) => *arg = Arg::None,
+            Answer::Raise(class) if !hook::is_raisable(*class) => *class = ErrorClass::TypeError,
+            Answer::Raise(_) => {}
+        }
+    }
+}
+
+/// Whether a hook may stand for an argument of this role. What is for a function of C is no object at all, and what names a
+/// format, a pattern or a file is looked up by its value.
+pub(super) fn takes_hooks(role: Role) -> bool {
+    use Role::{
+        Block, Body, ByteOrder, Flags, Format, LockAccess, Numbers, Order, Pattern, ReadOrWrite, Shape,
+        Small, State, StructFormat, TypeCode,
+    };
+    !matches!(
+        role,
+        Flags
+            | ReadOrWrite
+            | Order
+            | Numbers
+            | Small
+            | Block
+            | Body
+            | Pattern
+            | StructFormat
+            | Format
+            | ByteOrder
+            | LockAccess
+            | TypeCode
+            | Shape
+            | State
+    )
 }
 
 /// The kind of slot that a part of the receiver goes into: its own, if the key is a slice.
@@ -65,6 +139,11 @@ fn in_range(kind: SlotKind, index: u8) -> Slot {
 pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
     if role == Role::Buffers && !matches!(arg, Arg::List(_) | Arg::Tuple(_)) {
         *arg = Arg::List([std::mem::replace(arg, Arg::None)].into());
+    }
+    if let Arg::Hook(hook) = arg
+        && !takes_hooks(role)
+    {
+        *arg = hook.plain();
     }
     if let Some(whole) = of_c(arg, role) {
         *arg = whole;
@@ -87,7 +166,7 @@ pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
                 *items = items[..limits::ITEMS].into();
             }
             for item in items.iter_mut() {
-                if matches!(item, Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_)) {
+                if matches!(item, Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_) | Arg::Hook(_)) {
                     *item = Arg::None;
                 }
                 fix_leaf(item);

@@ -9,6 +9,7 @@
 
 mod argument;
 mod arrays;
+mod hook;
 mod sketch;
 
 use rand_chacha::ChaCha8Rng;
@@ -72,6 +73,8 @@ pub struct Shape {
     pub threads: u8,
     /// The schedule of programs of several threads.
     pub schedules: Schedules,
+    /// Whether a quarter of the programs have hooks.
+    pub hooks: bool,
 }
 
 /// Which schedules programs of several threads have.
@@ -89,7 +92,7 @@ pub enum Schedules {
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { steps: 32, threads: limits::THREADS, schedules: Schedules::Lockstep }
+        Shape { steps: 32, threads: limits::THREADS, schedules: Schedules::Lockstep, hooks: true }
     }
 }
 
@@ -123,7 +126,8 @@ pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
         1 + choices.below(shape.steps.max(1) as u32) as usize
     };
     let swarm = Swarm::draw(choices);
-    let mut sketch = Sketch::default();
+    let depth = if shape.hooks && choices.chance(1, 4) { limits::HOOK_DEPTH } else { 0 };
+    let mut sketch = Sketch::default().with_hooks(depth);
     let mut program = Program { steps: Vec::with_capacity(steps), ..Program::default() };
     let setup = if threads > 1 { 1 + choices.below(4) as usize } else { 0 };
     let mut thread = 0;
@@ -152,21 +156,15 @@ pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
 
 /// One step that fits what has been done so far, for a mutator to insert.
 pub fn one_step(choices: &mut impl Choices, before: &[Step]) -> Step {
-    let mut sketch = Sketch::default();
-    before.iter().for_each(|step| sketch.follow(step));
-    step(choices, &Swarm::even(), &sketch)
+    step(choices, &Swarm::even(), &Sketch::after(before))
 }
 
 /// Another argument for `step`'s parameter number `position`, for a mutator.
 pub fn another_arg(choices: &mut impl Choices, before: &[Step], step: &Step, position: usize) -> Arg {
-    let mut sketch = Sketch::default();
-    before.iter().for_each(|step| sketch.follow(step));
-    argument(
-        choices,
-        &sketch,
-        step.receiver,
-        (step.op.row().args[position], &step.args[..position.min(step.args.len())]),
-    )
+    let sketch = Sketch::after(before);
+    let role = step.op.row().args[position];
+    let arg = argument(choices, &sketch, step.receiver, (role, &step.args[..position.min(step.args.len())]));
+    hook::maybe(choices, &sketch, step.receiver, (step.op, position), arg)
 }
 
 /// How often each operation occurs in one program: running sums of its weights.
@@ -290,7 +288,7 @@ fn with_op(choices: &mut impl Choices, op: Op, receiver: Option<Slot>, sketch: &
             break;
         }
         let arg = argument(choices, sketch, receiver, (role, &args));
-        args.push(arg);
+        args.push(hook::maybe(choices, sketch, receiver, (op, position), arg));
     }
     let mut step = Step::new(op, receiver, args, None);
     step.dest = match row.yields {
@@ -301,5 +299,8 @@ fn with_op(choices: &mut impl Choices, op: Op, receiver: Option<Slot>, sketch: &
             fixup::part_kind(&step).and_then(|kind| choices.chance(7, 8).then(|| sketch.free(kind, choices)))
         }
     };
+    if step.has_hooks() {
+        fixup::fix_step(&mut step);
+    }
     step
 }

@@ -21,6 +21,13 @@ pub const LITERAL: usize = 64;
 pub const TEXT: usize = 24;
 /// Items of a list or tuple in a program.
 pub const ITEMS: usize = 8;
+/// Steps of one hook.
+pub const HOOK_STEPS: usize = 4;
+/// Hooks within each other.
+pub const HOOK_DEPTH: usize = 3;
+/// How many times as many slots of exporters and of views there are as programs name: a step that waits for a hook keeps
+/// what it is about in others.
+pub const ROOM: usize = 1 + HOOK_DEPTH;
 /// Arguments of one operation.
 pub const ARGUMENTS: usize = 5;
 /// Bytes of one exporter. A step that would make one longer is skipped on every subject.

@@ -8,6 +8,7 @@ pub mod arg;
 pub mod encode;
 pub mod fixup;
 pub mod generate;
+pub mod hook;
 pub mod limits;
 pub mod mutate;
 pub mod op;
@@ -19,6 +20,7 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 pub use arg::{Arg, Float, Int, SliceArg, Slot, SlotKind};
+pub use hook::{Answer, Hook, Protocol};
 pub use op::{Class, Op, Role, Syntax, Yields};
 
 use crate::history::ErrorClass;
@@ -98,9 +100,20 @@ impl Step {
         self.thread.unwrap_or(0)
     }
 
-    /// Gives every slot that the step names to `rename`.
-    pub fn rename_slots(&mut self, mut rename: impl FnMut(&mut Slot)) {
-        self.receiver.iter_mut().chain(&mut self.dest).for_each(&mut rename);
+    /// Gives every slot that the step names to `rename`, in the order in which a reader meets them.
+    pub fn rename_slots(&mut self, rename: &mut dyn FnMut(&mut Slot)) {
+        self.dest.iter_mut().for_each(&mut *rename);
+        self.rename_needed(rename);
+        for arg in &mut self.args {
+            if let Arg::Hook(hook) = arg {
+                hook.steps.iter_mut().for_each(|step| step.rename_slots(rename));
+            }
+        }
+    }
+
+    /// The same of those alone that must be filled for the step to run.
+    pub fn rename_needed(&mut self, rename: &mut dyn FnMut(&mut Slot)) {
+        self.receiver.iter_mut().for_each(&mut *rename);
         for arg in &mut self.args {
             let items = match arg {
                 Arg::List(items) | Arg::Tuple(items) => &mut **items,

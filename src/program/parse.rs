@@ -1,9 +1,9 @@
 //! Reads the durable form: exactly what [`super::text`] prints, with free whitespace, comments,
 //! and the quotes and escapes that a person would type.
 //!
-//! The grammar is one statement per line and has no nesting beyond the items of a list, so the
-//! parser is a loop over lines and recurses nowhere. Whatever would be read otherwise by Python
-//! is refused: a program must mean to a reader what it means here.
+//! The grammar is one statement per line and has no nesting beyond the items of a list and the
+//! statements of a hook, of which few are within each other. Whatever would be read otherwise by
+//! Python is refused: a program must mean to a reader what it means here.
 
 mod lex;
 
@@ -12,8 +12,11 @@ use thiserror::Error;
 use self::lex::{Kind, Span, Token, lex};
 
 use super::text::{CONCURRENT, HEADER, VERSION};
-use super::{Arg, Args, Expect, Float, Int, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields};
-use super::{limits, op, racing};
+use super::{
+    Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind, Step, Syntax,
+    Yields,
+};
+use super::{hook, limits, op, racing};
 use crate::history::ErrorClass;
 
 /// Why a text is not a program, and where it is not.
@@ -184,6 +187,8 @@ struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     next: usize,
     expectation: Option<Span>,
+    /// How many hooks it is within.
+    depth: usize,
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -191,7 +196,7 @@ type Parsed<T> = Result<T, ParseError>;
 impl<'a> Parser<'a> {
     fn new(source: Source<'a>) -> Parser<'a> {
         let (tokens, expectation) = lex(source.line);
-        Parser { source, tokens, next: 0, expectation }
+        Parser { source, tokens, next: 0, expectation, depth: 0 }
     }
 
     /// The token `ahead` of the next one, or the end.
@@ -348,6 +353,7 @@ impl<'a> Parser<'a> {
         }
         match name {
             "None" | "float" | "slice" => self.contains(),
+            _ if self.is_symbol(1, "{") => self.contains(),
             _ if self.is_symbol(tokens, "(") => Err(self.fail("a class or a function such as bytearray")),
             _ => Err(self.fail(such_as(&[SlotKind::Exporter]))),
         }
@@ -536,6 +542,9 @@ impl<'a> Parser<'a> {
         if self.is_name("slice") {
             return self.slice();
         }
+        if self.is_symbol(1, "{") {
+            return self.hook();
+        }
         self.scalar("an argument such as 1, b\"ab\" or b0")
     }
 
@@ -587,6 +596,67 @@ impl<'a> Parser<'a> {
         self.need(")")?;
         let [start, stop, step] = parts;
         Ok(Arg::slice(start, stop, step))
+    }
+
+    /// `__index__{v0.release(); return 3}`
+    fn hook(&mut self) -> Parsed<Arg> {
+        let method = match self.token(0).kind {
+            Kind::Name(name) => Protocol::of_method(name),
+            _ => None,
+        };
+        let Some(protocol) = method else {
+            let methods: Vec<_> = Protocol::ALL.iter().map(|protocol| protocol.method()).collect();
+            return Err(self.fail(format!("the method of a hook: {}", methods.join(", "))));
+        };
+        if self.depth == limits::HOOK_DEPTH {
+            return Err(self.fail(format!("at most {} hooks within each other", limits::HOOK_DEPTH)));
+        }
+        self.next += 1;
+        self.need("{")?;
+        self.depth += 1;
+        let mut steps = Vec::new();
+        while !self.is_name("return") && !self.is_name("raise") {
+            if steps.len() == limits::HOOK_STEPS {
+                let most = limits::HOOK_STEPS;
+                return Err(
+                    self.fail(format!("`return` or `raise` after at most {most} statements of a hook"))
+                );
+            }
+            let (Call { row, receiver, args }, dest) = self.statement()?;
+            steps.push(Step::new(row.op, receiver, args, dest));
+            self.need(";")?;
+        }
+        let answer = self.answer()?;
+        self.need("}")?;
+        self.depth -= 1;
+        Ok(Arg::Hook(Box::new(Hook { protocol, steps, answer })))
+    }
+
+    /// `return 3` or `raise ValueError`
+    fn answer(&mut self) -> Parsed<Answer> {
+        let returns = self.is_name("return");
+        self.next += 1;
+        let at = self.span();
+        if returns {
+            return match self.scalar("a literal such as 1 or b\"ab\"")? {
+                Arg::Slot(_) => Err(self.source.fail(at, "a literal such as 1 or b\"ab\"")),
+                literal => Ok(Answer::Return(literal)),
+            };
+        }
+        let Kind::Name(name) = self.token(0).kind else {
+            return Err(self.fail("the name of an error"));
+        };
+        let (dotted, tokens) = match self.token(2).kind {
+            Kind::Name(member) if self.is_symbol(1, ".") => (format!("{name}.{member}"), 3),
+            _ => (name.to_owned(), 1),
+        };
+        match ErrorClass::of_name(&dotted).filter(|class| hook::is_raisable(*class)) {
+            Some(class) => {
+                self.next += tokens;
+                Ok(Answer::Raise(class))
+            }
+            None => Err(self.fail("the name of an error that a hook can raise, such as ValueError")),
+        }
     }
 
     /// Whatever may be an item of a list.

@@ -4,10 +4,12 @@
 //! they use, and not on the exporters that are under test. So threads share what is named before they start, bind
 //! nothing else than a view of their own each, and empty nothing but that.
 //!
+//! What a hook does would be several steps to other threads: such programs have none.
+//!
 //! In lockstep the model is asked before each step, and what would end the process is left out. Threads that race ask
 //! nobody, so that they do not do what the model leaves out because of what it does to memory.
 
-use super::{Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, limits};
+use super::{Arg, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, limits};
 
 /// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
 /// make unreadable.
@@ -34,6 +36,11 @@ pub fn separate(program: &mut Program) {
     for mut step in std::mem::take(&mut program.steps) {
         if NEVER.contains(&step.op) {
             continue;
+        }
+        for arg in &mut step.args {
+            if let Arg::Hook(hook) = arg {
+                *arg = hook.plain();
+            }
         }
         if let Some(thread) = step.thread
             && may_race(&mut step, thread)
@@ -73,7 +80,7 @@ fn may_race(step: &mut Step, thread: u8) -> bool {
 /// Names shared views by the slots of those, and all others by the view that the thread has to itself.
 fn share(step: &mut Step, thread: Option<u8>) {
     let shared = limits::VIEWS - limits::THREADS;
-    let rename = |slot: &mut Slot| {
+    let mut rename = |slot: &mut Slot| {
         if slot.kind == SlotKind::View {
             match thread {
                 Some(thread) if slot.index >= shared => *slot = own_view(thread),
@@ -81,7 +88,7 @@ fn share(step: &mut Step, thread: Option<u8>) {
             }
         }
     };
-    step.rename_slots(rename);
+    step.rename_slots(&mut rename);
     if let (Some(thread), Some(dest)) = (thread, &mut step.dest)
         && dest.kind == SlotKind::View
     {
@@ -109,8 +116,9 @@ mod tests {
                 if step.op == Op::Drop {
                     assert_eq!(step.receiver, Some(own_view(thread)), "{step}");
                 }
-                step.clone()
-                    .rename_slots(|slot| assert!(is_shared(*slot) || *slot == own_view(thread), "{step}"));
+                step.clone().rename_slots(&mut |slot| {
+                    assert!(is_shared(*slot) || *slot == own_view(thread), "{step}")
+                });
             }
             let separated = program.clone();
             separate(&mut program);

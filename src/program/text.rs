@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::{Arg, Expect, Int, Program, Schedule, SliceArg, Slot, Step, Syntax};
+use super::{Answer, Arg, Expect, Hook, Int, Program, Schedule, SliceArg, Slot, Step, Syntax};
 
 /// What the first line of a program is, up to the version of the format.
 pub const HEADER: &str = "# buflock program";
@@ -95,6 +95,21 @@ impl fmt::Display for Arg {
                 f.write_str(")")
             }
             Arg::Slot(slot) => write!(f, "{slot}"),
+            Arg::Hook(hook) => write!(f, "{hook}"),
+        }
+    }
+}
+
+/// `__index__{v0.release(); return 3}`
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{", self.protocol.method())?;
+        for step in &self.steps {
+            write!(f, "{}; ", Statement(step))?;
+        }
+        match &self.answer {
+            Answer::Return(arg) => write!(f, "return {arg}}}"),
+            Answer::Raise(class) => write!(f, "raise {class}}}"),
         }
     }
 }

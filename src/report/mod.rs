@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::Observation;
+use crate::history::{Nested, Observation};
 use crate::judge::{Clause, Difference, Divergence, Verdict};
 use crate::program::{Expect, Program, Schedule, Slot};
 use crate::subject::{Model, Unrest, Version};
@@ -97,6 +97,13 @@ fn in_words(difference: &Difference) -> (Place, String, String, Option<String>) 
         }
         Difference::Expectation { expected, found } => {
             (Place::Outcome, format!("{expected} (says the program)"), found.to_string(), None)
+        }
+        Difference::Nested { expected, found, .. } => {
+            let told = |nested: &Option<Nested>| match nested {
+                None => "nothing more within its hooks".to_owned(),
+                Some(nested) => format!("{nested}, within a hook"),
+            };
+            (Place::Outcome, told(expected), told(found), None)
         }
         Difference::Race { events, longest, first } => {
             let (place, expected, found, message) = in_words(first);

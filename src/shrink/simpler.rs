@@ -1,6 +1,6 @@
 //! What is simpler than an argument.
 
-use crate::program::{Arg, Float, Int, SliceArg};
+use crate::program::{Answer, Arg, Float, Hook, Int, SliceArg};
 
 /// Arguments that are simpler than `arg`, the simplest first. What is simpler by this order is never
 /// simpler the other way round, so that repeated replacement ends.
@@ -25,7 +25,30 @@ pub(super) fn than(arg: &Arg) -> Vec<Arg> {
         Arg::Tuple(items) => literals().chain(fewer(items).into_iter().map(Arg::Tuple)).collect(),
         Arg::Slice(slice) => literals().chain(slices(slice)).collect(),
         Arg::Slot(_) => literals().collect(),
+        Arg::Hook(hook) => literals().chain([hook.plain()]).chain(hooks(hook)).collect(),
     }
+}
+
+/// Hooks that do less, or give a simpler answer.
+fn hooks(hook: &Hook) -> Vec<Arg> {
+    let with = |change: &dyn Fn(&mut Hook)| {
+        let mut simpler = hook.clone();
+        change(&mut simpler);
+        Arg::Hook(Box::new(simpler))
+    };
+    let mut simpler: Vec<Arg> =
+        (0..hook.steps.len()).map(|out| with(&|hook| drop(hook.steps.remove(out)))).collect();
+    for (at, step) in hook.steps.iter().enumerate() {
+        for (which, arg) in step.args.iter().enumerate() {
+            let others = than(arg);
+            simpler.extend(others.iter().map(|arg| with(&|hook| hook.steps[at].args[which] = arg.clone())));
+        }
+    }
+    if let Answer::Return(arg) = &hook.answer {
+        let others = than(arg);
+        simpler.extend(others.iter().map(|arg| with(&|hook| hook.answer = Answer::Return(arg.clone()))));
+    }
+    simpler
 }
 
 /// The three simplest arguments.

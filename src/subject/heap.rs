@@ -14,8 +14,8 @@ use crate::exporter::{
     Access, Answer, Body, CArray, Code, Exported, Format, Layout, Mapping, Refused, Released, Request,
     TypeCode,
 };
-use crate::history::{ErrorClass, Seen};
-use crate::program::{Class, Slot};
+use crate::history::{ErrorClass, Nested, Seen};
+use crate::program::{Class, Slot, SlotKind};
 
 /// What `hash` of a view raises, given what that of its owner does.
 pub fn unhashable_view(layout: &Layout, owner: Option<ErrorClass>) -> Option<ErrorClass> {
@@ -237,6 +237,33 @@ impl From<Refused> for NotLent {
     }
 }
 
+/// What is kept while a step converts its hooks.
+#[derive(Debug, Clone, Default)]
+pub struct Nesting {
+    /// What happened so far.
+    pub log: Vec<Nested>,
+    /// How many slots of exporters and of views are taken beyond those that programs name.
+    pins: [u8; 2],
+}
+
+impl Nesting {
+    /// Takes another slot that no program names.
+    pub fn pin(&mut self, kind: SlotKind) -> Slot {
+        let taken = self.pins(kind);
+        *taken += 1;
+        Slot::new(kind, kind.count() + *taken - 1)
+    }
+
+    /// Gives back the one that was taken last.
+    pub fn unpin(&mut self, kind: SlotKind) {
+        *self.pins(kind) -= 1;
+    }
+
+    fn pins(&mut self, kind: SlotKind) -> &mut u8 {
+        &mut self.pins[usize::from(kind == SlotKind::View)]
+    }
+}
+
 /// A world of exporters, views, exports and iterators, each in a slot.
 pub trait Heap {
     /// An export that an operation holds while it runs.
@@ -250,6 +277,10 @@ pub trait Heap {
     fn same(&self, one: Slot, other: Slot) -> bool;
     /// Empties a slot: the object goes if nothing else refers to it.
     fn empty(&mut self, slot: Slot);
+    /// Puts the exporter or view in a filled slot into another one as well.
+    fn share(&mut self, slot: Slot, dest: Slot);
+    /// What the step under way keeps of its hooks.
+    fn nesting(&mut self) -> &mut Nesting;
 
     /// Which exporter a filled slot holds.
     fn flavour(&self, exporter: Slot) -> Flavour;

@@ -1,25 +1,41 @@
 //! How Python turns arguments into numbers and bounds: `PyNumber_AsSsize_t`, `PySlice_Unpack`,
 //! `PySlice_AdjustIndices` and their like, on 64-bit machines.
 
+use super::heap::Heap;
+use super::meaning::{Result, hooks};
 use crate::history::ErrorClass;
-use crate::program::{Arg, Int, SliceArg};
+use crate::program::{Arg, Int, Protocol, SliceArg};
 
-/// An `int`, or `TypeError`: what `__index__` gives.
-pub fn index(arg: &Arg) -> Result<i128, ErrorClass> {
+/// Whether an object can stand for an `int`: `PyIndex_Check`.
+pub fn is_index(arg: &Arg) -> bool {
+    matches!(arg, Arg::Int(_)) || arg.hook().is_some_and(|hook| hook.protocol == Protocol::Index)
+}
+
+/// `PyNumber_Index`: an `int`, or `TypeError`.
+pub fn index<H: Heap>(heap: &mut H, arg: &Arg) -> Result<i128> {
     match arg {
         Arg::Int(int) => Ok(int.value()),
-        _ => Err(ErrorClass::TypeError),
+        Arg::Hook(hook) if hook.protocol == Protocol::Index => match hooks::call(heap, hook)? {
+            Arg::Int(int) => Ok(int.value()),
+            _ => Err(ErrorClass::TypeError.into()),
+        },
+        _ => Err(ErrorClass::TypeError.into()),
     }
 }
 
 /// An `int` that fits `ssize_t`, or `beyond`.
-pub fn ssize_or(arg: &Arg, beyond: ErrorClass) -> Result<isize, ErrorClass> {
-    isize::try_from(index(arg)?).map_err(|_| beyond)
+pub fn ssize_or<H: Heap>(heap: &mut H, arg: &Arg, beyond: ErrorClass) -> Result<isize> {
+    isize::try_from(index(heap, arg)?).map_err(|_| beyond.into())
 }
 
 /// An `int` that fits `ssize_t`, or `OverflowError`.
-pub fn ssize(arg: &Arg) -> Result<isize, ErrorClass> {
-    ssize_or(arg, ErrorClass::OverflowError)
+pub fn ssize<H: Heap>(heap: &mut H, arg: &Arg) -> Result<isize> {
+    ssize_or(heap, arg, ErrorClass::OverflowError)
+}
+
+/// The same, or the default if it is left out.
+pub fn ssize_from<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: isize) -> Result<isize> {
+    arg.map_or(Ok(default), |arg| ssize(heap, arg))
 }
 
 /// An `int` cut to the range of `ssize_t`.
@@ -27,21 +43,23 @@ pub fn clipped(value: i128) -> isize {
     value.clamp(isize::MIN as i128, isize::MAX as i128) as isize
 }
 
+/// An `int` that may be left out, cut to the range of `ssize_t`; `None` is none.
+pub fn clipped_from<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: isize) -> Result<isize> {
+    arg.map_or(Ok(default), |arg| index(heap, arg).map(clipped))
+}
+
 /// An optional bound: `None` or left out is `default`, anything else but an `int` a `TypeError`.
-pub fn bound(arg: Option<&Arg>, default: isize) -> Result<isize, ErrorClass> {
-    match arg {
-        None | Some(Arg::None) => Ok(default),
-        Some(arg) => index(arg).map(clipped),
-    }
+pub fn bound<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: isize) -> Result<isize> {
+    clipped_from(heap, arg.filter(|arg| **arg != Arg::None), default)
 }
 
 /// A byte: `TypeError` if not an `int`, `ValueError` if not in range.
-pub fn byte(arg: &Arg) -> Result<u8, ErrorClass> {
-    u8::try_from(index(arg)?).map_err(|_| ErrorClass::ValueError)
+pub fn byte<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
+    u8::try_from(index(heap, arg)?).map_err(|_| ErrorClass::ValueError.into())
 }
 
 /// The place of an index that may count from the end; `IndexError` if it is not within `length` items.
-pub fn place(index: isize, length: usize) -> Result<usize, ErrorClass> {
+pub fn place(index: isize, length: usize) -> std::result::Result<usize, ErrorClass> {
     let place = if index < 0 { index.checked_add_unsigned(length) } else { Some(index) };
     let place = place.and_then(|place| usize::try_from(place).ok()).filter(|&place| place < length);
     place.ok_or(ErrorClass::IndexError)
@@ -69,7 +87,7 @@ pub struct Part {
 }
 
 /// Resolves a slice of `length` items; a step of zero is a `ValueError`.
-pub fn slice(slice: &SliceArg, length: usize) -> Result<Part, ErrorClass> {
+pub fn slice(slice: &SliceArg, length: usize) -> std::result::Result<Part, ErrorClass> {
     let step = slice.step.map_or(1, |step| clipped(step.value()));
     if step == 0 {
         return Err(ErrorClass::ValueError);

@@ -7,7 +7,6 @@
 use smallvec::SmallVec;
 
 use super::heap::{Form, Version};
-use super::index;
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Float};
@@ -33,7 +32,32 @@ pub fn unpack(version: Version, format: Format, bytes: &[u8]) -> Result<Value, E
     })
 }
 
-/// The bytes of `arg` as an item of a view. `truth` tells whether an object is true, and `bytes_of` gives the
+/// What an object is asked for that becomes an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// An `int`.
+    Int,
+    /// A `float`, or an `int` in its place.
+    Real,
+    /// Whether it is true.
+    Truth,
+    /// What it is.
+    Itself,
+}
+
+/// What is asked of an object that becomes an item of a view of this format.
+pub fn wanted(format: Format) -> Wanted {
+    match kind(format.code) {
+        // `PyLong_AsVoidPtr` asks nothing.
+        Kind::Unsigned if format.code == Code::Pointer => Wanted::Itself,
+        Kind::Signed | Kind::Unsigned => Wanted::Int,
+        Kind::Bool => Wanted::Truth,
+        Kind::Half | Kind::Single | Kind::Double => Wanted::Real,
+        Kind::Char | Kind::Wide => Wanted::Itself,
+    }
+}
+
+/// The bytes of `arg`, which was asked for what is [`wanted`], as an item of a view. `truth` tells whether an object is true, and `bytes_of` gives the
 /// contents of an argument that is exactly a `bytes`.
 pub fn pack(
     format: Format,
@@ -45,12 +69,12 @@ pub fn pack(
     match kind(format.code) {
         // A pointer may be given as a signed or as an unsigned number.
         Kind::Unsigned if format.code == Code::Pointer => {
-            let value = index::index(arg)?;
+            let value = int(arg)?;
             let fits = integer(Kind::Signed, size, value).or_else(|| integer(Kind::Unsigned, size, value));
             fits.ok_or(ErrorClass::ValueError)
         }
         kind @ (Kind::Signed | Kind::Unsigned) => {
-            integer(kind, size, index::index(arg)?).ok_or(ErrorClass::ValueError)
+            integer(kind, size, int(arg)?).ok_or(ErrorClass::ValueError)
         }
         Kind::Bool => Ok(SmallVec::from_slice(&[u8::from(truth(arg)?)])),
         Kind::Char => match bytes_of(arg) {
@@ -221,6 +245,13 @@ fn single(value: f64) -> Packed {
 
 fn double(value: f64) -> Packed {
     SmallVec::from_slice(&value.to_le_bytes())
+}
+
+fn int(arg: &Arg) -> Result<i128, ErrorClass> {
+    match arg {
+        Arg::Int(value) => Ok(value.value()),
+        _ => Err(ErrorClass::TypeError),
+    }
 }
 
 fn real(arg: &Arg) -> Result<f64, ErrorClass> {

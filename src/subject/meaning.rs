@@ -9,6 +9,7 @@ mod carrays;
 mod compare;
 mod consumers;
 mod exporters;
+pub(super) mod hooks;
 mod locks;
 mod make;
 mod maps;
@@ -24,12 +25,13 @@ use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, Syntax, limits};
 
 /// Why an operation has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
+#[doc(hidden)]
+pub enum Stop {
     Raise(ErrorClass),
     Skip(Skip),
 }
 
-type Result<T = Value> = std::result::Result<T, Stop>;
+pub(super) type Result<T = Value> = std::result::Result<T, Stop>;
 
 impl From<ErrorClass> for Stop {
     fn from(class: ErrorClass) -> Stop {
@@ -72,7 +74,8 @@ pub fn run<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
 
 /// Runs one step of which all slots are filled.
 pub fn run_filled<H: Heap>(heap: &mut H, step: &Step) -> Outcome {
-    match operation(heap, step) {
+    let result = if step.has_hooks() { hooks::run_hooked(heap, step) } else { operation(heap, step) };
+    match result {
         Ok(value) => Outcome::Value(value),
         Err(Stop::Raise(class)) => Outcome::Raised(class),
         Err(Stop::Skip(skip)) => Outcome::Skipped(skip),
@@ -263,6 +266,36 @@ fn with_bytes<H: Heap, R>(heap: &mut H, arg: &Arg, f: impl FnOnce(&mut H, &[u8])
     with_buffer(heap, arg, Request::Simple, |heap, _, bytes| f(heap, bytes))?
 }
 
+/// As [`with_bytes`], where other arguments are converted while the buffer is held: its contents are those from after.
+fn with_bytes_after<H: Heap, R, T>(
+    heap: &mut H,
+    arg: &Arg,
+    convert: impl FnOnce(&mut H) -> Result<T>,
+    f: impl FnOnce(&mut H, &[u8], T) -> Result<R>,
+) -> Result<R> {
+    let slot = match arg {
+        Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
+        // Bytes do not change.
+        _ => {
+            return with_bytes(heap, arg, |heap, bytes| {
+                let converted = convert(heap)?;
+                f(heap, bytes, converted)
+            });
+        }
+    };
+    let hold = heap.hold(slot).map_err(NoBuffer::from)?;
+    if !heap.held_layout(&hold).is_c_contiguous() {
+        heap.unhold(hold, true);
+        return Err(NoBuffer::NotContiguous.into());
+    }
+    let result = convert(heap).and_then(|converted| {
+        let contents = heap.held_contents(&hold);
+        f(heap, &contents, converted)
+    });
+    heap.unhold(hold, result.is_err());
+    result
+}
+
 /// `w*` of `PyArg_Parse`: one block that can be written; whatever is wrong with it is a `TypeError`.
 fn with_writable<H: Heap>(
     heap: &mut H,
@@ -391,6 +424,7 @@ fn literal(arg: &Arg) -> Value {
         Arg::Tuple(items) => Value::Tuple(items.iter().map(literal).collect()),
         Arg::Slot(slot) => Value::Object(Some(*slot)),
         Arg::Slice(_) => Value::Foreign("slice".into()),
+        Arg::Hook(_) => Value::Foreign("hook".into()),
     }
 }
 
@@ -414,35 +448,35 @@ fn byte_item(item: &Value) -> Result<u8> {
 
 /// The separator and group of `hex`.
 fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Result<Buffer>) -> Result {
-    let digits = hex_digits(heap, step.args.first(), step.args.get(1), 0x7F, contents)?;
+    let group = hex_group(heap, step.args.get(1))?;
+    let bytes = contents(heap)?;
+    let digits = hex_digits(heap, &bytes, step.args.first(), group, 0x7F)?;
     Ok(Value::Str(digits.into_iter().map(char::from).collect::<String>().into()))
+}
+
+/// How many bytes stand together in hexadecimal digits.
+fn hex_group<H: Heap>(heap: &mut H, group: Option<&Arg>) -> Result<isize> {
+    let group = index::ssize_from(heap, group, 1)?;
+    // An `int` of C before 3.15, a `Py_ssize_t` from then on.
+    if !heap.version().since(15) && i32::try_from(group).is_err() {
+        return Err(ErrorClass::OverflowError.into());
+    }
+    Ok(group)
 }
 
 /// Hexadecimal digits with a separator, which is not above `last`, between groups: `_Py_strhex_impl`.
 fn hex_digits<H: Heap>(
     heap: &mut H,
+    bytes: &[u8],
     separator: Option<&Arg>,
-    group: Option<&Arg>,
+    group: isize,
     last: u8,
-    contents: impl FnOnce(&mut H) -> Result<Buffer>,
 ) -> Result<Vec<u8>> {
-    let group = match group {
-        None => 1,
-        Some(group) => {
-            let group = index::ssize(group)?;
-            // An `int` of C before 3.15, a `Py_ssize_t` from then on.
-            if !heap.version().since(15) && i32::try_from(group).is_err() {
-                return Err(ErrorClass::OverflowError.into());
-            }
-            group
-        }
-    };
-    let bytes = contents(heap)?;
     let separator = separator.map(|separator| hex_separator(heap, separator)).transpose()?;
     if separator.is_some_and(|separator| separator > last) {
         return Err(ErrorClass::ValueError.into());
     }
-    Ok(super::search::hex(&bytes, separator, group))
+    Ok(super::search::hex(bytes, separator, group))
 }
 
 /// A separator of one byte. Of what is not a `str` its length is asked first, then what it is.

@@ -22,7 +22,7 @@ pub use slots::Slots;
 pub use trace::Trace;
 
 use crate::exporter::Layout;
-use crate::history::Outcome;
+use crate::history::{Nested, Outcome};
 use crate::program::{Program, Slot, Step};
 
 /// Something that programs run on.
@@ -38,8 +38,12 @@ pub trait Subject: Send {
         true
     }
 
-    /// Runs one step, of which all slots are filled.
+    /// Runs one step without hooks, of which all slots are filled.
     fn step(&mut self, step: &Step) -> Outcome;
+
+    /// Runs one step with hooks, and tells what happened while it converted them. Of the steps of hooks it runs those that
+    /// the model has run.
+    fn hooked_step(&mut self, step: &Step, expected: &[Nested]) -> (Outcome, Vec<Nested>);
 
     /// The message of the last error that a step raised, if there is one. Recorded, never compared.
     fn message(&self) -> Option<String> {

@@ -8,10 +8,10 @@ mod lender;
 mod request;
 mod world;
 
-use super::heap::{Flavour, Form, NotLent, Source, Version, unhashable_view};
+use super::heap::{Flavour, Form, Nesting, NotLent, Source, Version, unhashable_view};
 use super::{Shown, Slots, meaning};
 use crate::exporter::{Body, Format, Layout, Released};
-use crate::history::{ErrorClass, Outcome, Seen};
+use crate::history::{ErrorClass, Nested, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
 use held::Held;
@@ -23,8 +23,8 @@ type Id = u16;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Model {
     version: Version,
-    exporters: Slots<Id, { limits::EXPORTERS as usize }>,
-    views: Slots<Id, { limits::VIEWS as usize }>,
+    exporters: Slots<Id, { limits::EXPORTERS as usize * limits::ROOM }>,
+    views: Slots<Id, { limits::VIEWS as usize * limits::ROOM }>,
     exports: Slots<Held, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     objects: Vec<Object>,
@@ -33,6 +33,7 @@ pub struct Model {
     /// How many views were made.
     made: Aside<u32>,
     touched: Aside<Touched>,
+    nesting: Aside<Nesting>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -133,6 +134,7 @@ impl Model {
             free: 0,
             made: Aside::default(),
             touched: Aside::default(),
+            nesting: Aside::default(),
         }
     }
 
@@ -150,7 +152,29 @@ impl Model {
     /// Runs one step.
     pub fn step(&mut self, step: &Step) -> Outcome {
         self.touched = Aside::default();
-        meaning::run(self, step)
+        if !step.has_hooks() {
+            return meaning::run(self, step);
+        }
+        self.nesting = Aside::default();
+        let before = self.clone();
+        let outcome = meaning::run(self, step);
+        if let Outcome::Skipped(_) = outcome {
+            // What was left out after a hook has run takes that back.
+            *self = before;
+        }
+        self.touched = Aside(Touched { exporters: u32::MAX, views: u32::MAX });
+        outcome
+    }
+
+    /// What happened while the last step converted its hooks.
+    pub fn nested(&self) -> &[Nested] {
+        &self.nesting.0.log
+    }
+
+    /// How many views were made.
+    #[inline]
+    pub fn views_made(&self) -> u32 {
+        self.made.0
     }
 
     /// What the last step may have changed.
@@ -362,8 +386,9 @@ impl Model {
     }
 
     fn exporter_mut(&mut self, exporter: Slot) -> &mut Kind {
-        self.touched.0.exporters |=
-            if exporter.kind == SlotKind::Exporter { 1 << exporter.at() } else { u32::MAX };
+        // One that no program names is the object of another slot as well.
+        let alone = exporter.kind == SlotKind::Exporter && exporter.index < limits::EXPORTERS;
+        self.touched.0.exporters |= if alone { 1 << exporter.at() } else { u32::MAX };
         let id = self.exporter_id(exporter);
         self.kind_mut(id)
     }

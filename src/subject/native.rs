@@ -11,26 +11,27 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use self::memory::Immutable;
-use super::heap::{Buffer, Flavour, Heap, Memory, NotLent, Owner, Source, Version, unhashable_view};
+use super::heap::{Buffer, Flavour, Heap, Memory, Nesting, NotLent, Owner, Source, Version, unhashable_view};
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
     Access, Answer, Bytes, Closing, Export, Format, Layout, Lender, LockedBuffer, NotExported, Provider,
     Released, View, same_bytes,
 };
-use crate::history::{ErrorClass, Outcome, Seen};
+use crate::history::{ErrorClass, Nested, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 
 /// The slots of one run.
 #[derive(Debug, Clone)]
 pub struct Native {
     version: Version,
-    exporters: Slots<Provider, { limits::EXPORTERS as usize }>,
-    views: Slots<Viewed, { limits::VIEWS as usize }>,
+    exporters: Slots<Provider, { limits::EXPORTERS as usize * limits::ROOM }>,
+    views: Slots<Viewed, { limits::VIEWS as usize * limits::ROOM }>,
     exports: Slots<Arc<Mutex<Held>>, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
     /// Of a hand that shares its objects with other threads: the critical section of each exporter.
     sections: Option<Arc<[Mutex<()>; limits::EXPORTERS as usize]>>,
+    nesting: Nesting,
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +116,7 @@ impl Native {
             exports: Slots::new(),
             iterators: Slots::new(),
             sections: None,
+            nesting: Nesting::default(),
         }
     }
 
@@ -357,6 +359,12 @@ impl Subject for Native {
         let outcome = meaning::run_filled(self, step);
         drop(entered);
         outcome
+    }
+
+    fn hooked_step(&mut self, step: &Step, _: &[Nested]) -> (Outcome, Vec<Nested>) {
+        self.nesting = Nesting::default();
+        let outcome = self.step(step);
+        (outcome, std::mem::take(&mut self.nesting.log))
     }
 
     fn different_slot(&mut self, expected: State<'_>) -> Option<Slot> {

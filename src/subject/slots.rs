@@ -2,12 +2,13 @@
 //!
 //! Worlds are compared after every step. Which slots are filled is therefore kept, not looked for.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Index;
 
 use crate::program::{Slot, SlotKind};
 
 /// So many slots of one kind, at most 32.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots<T, const N: usize> {
     filled: u32,
     objects: [Option<T>; N],
@@ -48,7 +49,13 @@ impl<T, const N: usize> Slots<T, N> {
 
     /// All that is held, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.objects.iter().flatten()
+        let objects = &self.objects;
+        let mut left = self.filled;
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            objects.get(place)?.as_ref()
+        })
     }
 
     /// Slots that hold what `f` makes of what these hold.
@@ -62,9 +69,9 @@ impl<T, const N: usize> Slots<T, N> {
     /// Empties all slots, in order.
     #[inline]
     pub fn clear(&mut self) {
-        if self.filled != 0 {
-            self.filled = 0;
-            self.objects = [const { None }; N];
+        while self.filled != 0 {
+            self.objects[self.filled.trailing_zeros() as usize] = None;
+            self.filled &= self.filled - 1;
         }
     }
 
@@ -90,6 +97,13 @@ impl<T, const N: usize> Slots<T, N> {
             left &= left - 1;
         }
         None
+    }
+}
+
+impl<T: Hash, const N: usize> Hash for Slots<T, N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.filled.hash(state);
+        self.iter().for_each(|object| object.hash(state));
     }
 }
 

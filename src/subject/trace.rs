@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::model::Model;
 use super::{Flavour, Picture, Shown};
 use crate::exporter::{Layout, same_bytes};
-use crate::history::Outcome;
+use crate::history::{Nested, Outcome};
 use crate::program::{Program, Slot, SlotKind, limits};
 
 /// The outcome of each step of a program, and what all slots hold after it.
@@ -20,6 +20,10 @@ pub struct Trace {
     states: Vec<Slots>,
     /// Which of the states each step left.
     left: Vec<u32>,
+    /// What happened while steps converted their hooks, one after the other.
+    nested: Vec<Nested>,
+    /// Where that of each step ends.
+    nested_ends: Vec<u32>,
     /// Contents of exporters; what a step leaves as it was is here once.
     bytes: Vec<u8>,
     /// What each view shows, by its number.
@@ -111,22 +115,30 @@ impl Trace {
         self.outcomes.clear();
         self.states.clear();
         self.left.clear();
+        self.nested.clear();
+        self.nested_ends.clear();
         self.bytes.clear();
         self.views.clear();
         let mut state = Slots::default();
         self.states.push(state);
         for step in &program.steps {
+            let made = model.views_made();
             self.outcomes.push(model.step(step));
-            if self.look(model, &mut state) {
+            if step.has_hooks() {
+                self.nested.extend_from_slice(model.nested());
+            }
+            self.nested_ends.push(self.nested.len() as u32);
+            if self.look(model, &mut state, made) {
                 self.states.push(state);
             }
             self.left.push(self.states.len() as u32 - 1);
         }
     }
 
-    /// Brings `state`, which was that before the last step, up to date, and says whether it may have changed.
+    /// Brings `state`, which was that before the last step, up to date, and says whether it may have changed. The step
+    /// made views from the number `made` on.
     #[inline]
-    fn look(&mut self, model: &Model, state: &mut Slots) -> bool {
+    fn look(&mut self, model: &Model, state: &mut Slots, made: u32) -> bool {
         let filled = |kind| model.filled(kind);
         let touched = model.touched();
         let (before, held) = (state.filled, state.held);
@@ -153,8 +165,12 @@ impl Trace {
             let Some(view) = model.view(place) else { continue };
             set(&mut state.released, place, view.released);
             state.views[place] = view.number;
-            while self.views.len() <= view.number as usize {
-                self.views.push(Viewed::new(view.layout));
+            if view.number >= made {
+                // Several views may be made by the hooks of one step, and some of them be gone.
+                let room = self.views.len().max(view.number as usize + 1);
+                let viewed = Viewed::new(view.layout);
+                self.views.resize(room, viewed.clone());
+                self.views[view.number as usize] = viewed;
             }
         }
         let mut left = filled(SlotKind::Export);
@@ -168,6 +184,12 @@ impl Trace {
     #[inline]
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes
+    }
+
+    /// What happened while a step converted its hooks.
+    pub fn nested(&self, step: usize) -> &[Nested] {
+        let start = step.checked_sub(1).map_or(0, |before| self.nested_ends[before]);
+        &self.nested[start as usize..self.nested_ends[step] as usize]
     }
 
     /// What all slots hold after a step.

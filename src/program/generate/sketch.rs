@@ -6,12 +6,14 @@ use crate::program::op::{Class, Row, Syntax};
 use crate::program::{Arg, Args, Int, Op, Slot, SlotKind, Step, limits};
 
 /// What the slots probably hold.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sketch {
     exporters: [Option<ExporterSketch>; limits::EXPORTERS as usize],
     views: [Option<ViewSketch>; limits::VIEWS as usize],
     exports: [Option<Class>; limits::EXPORTS as usize],
     iterators: [bool; limits::ITERATORS as usize],
+    /// How many hooks may be within each other from here on.
+    pub(super) hooks: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,18 @@ struct ViewSketch {
 }
 
 impl Sketch {
+    /// What they hold after these steps; for a mutator, which makes hooks anywhere.
+    pub(super) fn after(steps: &[Step]) -> Sketch {
+        let mut sketch = Sketch::default().with_hooks(limits::HOOK_DEPTH);
+        steps.iter().for_each(|step| sketch.follow(step));
+        sketch
+    }
+
+    /// With so many hooks within each other from here on.
+    pub(super) fn with_hooks(self, hooks: usize) -> Sketch {
+        Sketch { hooks, ..self }
+    }
+
     pub(super) fn holds(&self, slot: Slot) -> bool {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].is_some(),

@@ -82,7 +82,7 @@ fn symbols() -> impl Iterator<Item = &'static str> {
         Syntax::InPlace(symbol) | Syntax::Binary(symbol) => Some(symbol),
         _ => None,
     });
-    ["(", ")", "[", "]", ",", ":", ".", "=", "-", "<<"].into_iter().chain(operators)
+    ["(", ")", "[", "]", "{", "}", ",", ":", ";", ".", "=", "-", "<<"].into_iter().chain(operators)
 }
 
 fn lex_number(rest: &str) -> (Kind<'_>, usize) {

@@ -5,11 +5,11 @@ use super::super::index::{self, Part};
 use super::super::item::{self, Item, LAST, Packed};
 use super::make::is_too_long;
 use super::{
-    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, length, literal, operation,
-    receiver, views, with_buffer,
+    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, hooks, length, literal,
+    operation, receiver, views, with_buffer,
 };
-use crate::exporter::{Code, TypeCode};
-use crate::history::{ErrorClass, Value};
+use crate::exporter::{Code, Format, TypeCode};
+use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
 
 mod compare;
@@ -130,8 +130,9 @@ fn gather<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> (Vec<u8>, Opti
 }
 
 /// The item that an argument is.
-fn packed(code: TypeCode, arg: &Arg) -> Result<Packed> {
-    Ok(item::set(code, &literal(arg))?)
+fn packed<H: Heap>(heap: &mut H, code: TypeCode, arg: &Arg) -> Result<Packed> {
+    let item = hooks::asked(heap, arg, item::wanted(Format::new(code.code())))?;
+    Ok(item::set(code, &literal(&item))?)
 }
 
 fn values(version: Version, code: TypeCode, bytes: &[u8]) -> Result<Vec<Value>> {
@@ -152,18 +153,18 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
         Op::Clear if !heap.version().since(13) => Err(ErrorClass::AttributeError.into()),
 
-        Op::Append => {
-            let item = packed(code, &step.args[0])?;
-            heap.operate(slot, |memory| insert(memory, isize::MAX, &item))
-        }
+        Op::Append => insert(heap, slot, code, isize::MAX, &step.args[0]),
         Op::Insert => {
-            let place = index::ssize(&step.args[0])?;
-            let item = packed(code, &step.args[1])?;
-            heap.operate(slot, |memory| insert(memory, place, &item))
+            let place = index::ssize(heap, &step.args[0])?;
+            insert(heap, slot, code, place, &step.args[1])
         }
         Op::Pop => pop(heap, step, code),
         Op::Remove => match place_of(heap, step, code, 0..usize::MAX)? {
-            Some(place) => heap.operate(slot, |memory| splice(memory, place * size, size, &[])),
+            Some(place) => heap.operate(slot, |memory| match memory.length() {
+                // `array_del_slice` of what the comparison took away.
+                length if length <= place * size => Ok(Value::None),
+                _ => splice(memory, place * size, size, &[]),
+            }),
             None => Err(ErrorClass::ValueError.into()),
         },
         Op::Clear => heap.operate(slot, |memory| match memory.length() {
@@ -206,7 +207,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Add => add(heap, step, code),
         Op::Multiply => multiply(heap, step, code),
         Op::Item => get(heap, step, code),
-        Op::SetItem => set(heap, slot, code, &step.args[0], &step.args[1]),
+        Op::SetItem => set(heap, step, code),
         Op::DelItem => delete(heap, slot, size, &step.args[0]),
         Op::Iter => {
             heap.iterate(super::dest(step), slot);
@@ -248,19 +249,45 @@ fn append(memory: &mut dyn Memory, bytes: &[u8]) -> Result {
     if bytes.is_empty() { Ok(Value::None) } else { splice(memory, length, 0, bytes) }
 }
 
-/// `ins1`
-fn insert(memory: &mut dyn Memory, place: isize, item: &[u8]) -> Result {
-    let items = memory.length() / item.len();
-    let place = if place < 0 {
-        place.saturating_add_unsigned(items).max(0) as usize
-    } else {
-        (place as usize).min(items)
-    };
-    splice(memory, place * item.len(), 0, item)
+/// `ins1`: the item is converted once to see whether it is one, and again when there is room for it.
+fn insert<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: isize, item: &Arg) -> Result {
+    let size = code.itemsize();
+    // The place goes by the length from before, and what is new is uninitialised until the item is converted again: in
+    // every Python, what a hook has done to the array is lost, or shows memory that is not its own.
+    let before = heap.operate(slot, |memory| memory.length());
+    let packed_first = packed(heap, code, item)?;
+    if let Some(hook) = item.hook()
+        && (heap.operate(slot, |memory| memory.length()) != before || hooks::may_look(heap, hook, slot))
+    {
+        return Err(Stop::Skip(Skip::Known));
+    }
+    let place = heap.operate(slot, |memory| {
+        let items = memory.length() / size;
+        let place = if place < 0 {
+            place.saturating_add_unsigned(items).max(0) as usize
+        } else {
+            (place as usize).min(items)
+        };
+        splice(memory, place * size, 0, &packed_first).map(|_| place)
+    })?;
+    if item.hook().is_some() {
+        let again = packed(heap, code, item)?;
+        heap.operate(slot, |memory| store(memory, place, &again))?;
+    }
+    Ok(Value::None)
+}
+
+/// Stores an item that was converted when its place had been found, if that is there still.
+fn store(memory: &mut dyn Memory, place: usize, item: &[u8]) -> Result<()> {
+    if (place + 1) * item.len() > memory.length() {
+        return Err(ErrorClass::IndexError.into());
+    }
+    memory.write(place * item.len(), 1, item);
+    Ok(())
 }
 
 fn pop<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
-    let place = step.args.first().map_or(Ok(-1), index::ssize)?;
+    let place = index::ssize_from(heap, step.args.first(), -1)?;
     let (version, size) = (heap.version(), code.itemsize());
     heap.operate(receiver(step), |memory| {
         let place = index::place(place, memory.length() / size)?;
@@ -310,7 +337,7 @@ fn ask<H: Heap>(heap: &mut H, file: &Arg, op: Op, arg: Arg) -> Result {
 
 /// What was read is kept, also if it is less than was asked for, which is an error, or no whole items, which is another.
 fn from_file<H: Heap>(heap: &mut H, slot: Slot, size: usize, step: &Step) -> Result {
-    let count = index::ssize(&step.args[1])?;
+    let count = index::ssize(heap, &step.args[1])?;
     let count = usize::try_from(count).map_err(|_| ErrorClass::ValueError)?;
     let wanted = count.checked_mul(size).filter(|&wanted| isize::try_from(wanted).is_ok());
     let wanted = wanted.ok_or(ErrorClass::MemoryError)?;
@@ -384,7 +411,7 @@ fn add<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
 }
 
 fn multiply<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
-    let times = index::ssize(&step.args[0])?;
+    let times = index::ssize(heap, &step.args[0])?;
     let bytes = contents(heap, receiver(step));
     let size = bytes.len() as i128 * times.max(0) as i128;
     if is_too_long(size) {
@@ -399,7 +426,7 @@ fn multiply<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
 
 /// `array_inplace_repeat`: what no machine can count is a `MemoryError` before exports are looked at.
 fn in_place_multiply<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
-    let times = index::ssize(arg)?;
+    let times = index::ssize(heap, arg)?;
     heap.operate(slot, |memory| {
         let bytes = memory.contents();
         let size = bytes.len() as i128 * times.max(0) as i128;
@@ -428,14 +455,20 @@ fn place_of<H: Heap>(
     code: TypeCode,
     range: std::ops::Range<usize>,
 ) -> Result<Option<usize>> {
-    let bytes = contents(heap, receiver(step));
-    for (place, bytes) in bytes.chunks_exact(code.itemsize()).enumerate().take(range.end).skip(range.start) {
-        let item = item::get(heap.version(), code, bytes)?.into_value();
-        if super::compare::item_equals(heap, &item, &step.args[0])? {
-            return Ok(Some(place));
+    let slot = receiver(step);
+    super::compare::find(heap, &step.args[0], range, |heap, place| nth(heap, slot, code, place))
+}
+
+/// The item at a place, if there is one at this moment.
+fn nth<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: usize) -> Result<Option<Value>> {
+    let (version, size) = (heap.version(), code.itemsize());
+    heap.operate(slot, |memory| {
+        if (place + 1) * size > memory.length() {
+            return Ok(None);
         }
-    }
-    Ok(None)
+        let bytes: Packed = (place * size..(place + 1) * size).map(|place| memory.get(place)).collect();
+        Ok(Some(item::get(version, code, &bytes)?.into_value()))
+    })
 }
 
 fn look_for<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
@@ -448,9 +481,9 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
             if step.args.len() > 1 {
                 return Err(ErrorClass::TypeError.into());
             }
-            let mut count = 0;
-            for item in items(heap, receiver(step), code)? {
-                count += i128::from(super::compare::item_equals(heap, &item, &step.args[0])?);
+            let (mut count, mut from) = (0, 0);
+            while let Some(place) = place_of(heap, step, code, from..usize::MAX)? {
+                (count, from) = (count + 1, place + 1);
             }
             Ok(Value::Int(count))
         }
@@ -460,11 +493,8 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
                 return Err(ErrorClass::TypeError.into());
             }
             // `slice_index(accept={int})`: None is refused.
-            let bound = |arg: Option<&Arg>, default: isize| -> Result<isize> {
-                Ok(arg.map_or(Ok(default), |arg| index::index(arg).map(index::clipped))?)
-            };
-            let start = bound(step.args.get(1), 0)?;
-            let stop = bound(step.args.get(2), isize::MAX)?;
+            let start = index::clipped_from(heap, step.args.get(1), 0)?;
+            let stop = index::clipped_from(heap, step.args.get(2), isize::MAX)?;
             let (start, stop) = index::range(start, stop, length(heap, receiver(step))?);
             match place_of(heap, step, code, start..stop)? {
                 Some(place) => Ok(Value::Int(place as i128)),
@@ -479,8 +509,8 @@ fn get<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
     let slot = receiver(step);
     let size = code.itemsize();
     match &step.args[0] {
-        key @ Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             let bytes = contents(heap, slot);
             let place = index::place(place, bytes.len() / size)?;
             Ok(item::get(heap.version(), code, &bytes[place * size..][..size])?.into_value())
@@ -496,15 +526,19 @@ fn get<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
 }
 
 /// `array_ass_subscr` with a value.
-fn set<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, key: &Arg, value: &Arg) -> Result {
+fn set<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
+    let (slot, key, value) = (receiver(step), &step.args[0], &step.args[1]);
     let size = code.itemsize();
     match key {
-        Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             let items = length(heap, slot)?;
             let place = index::place(place, items)?;
-            let item = packed(code, value)?;
-            heap.operate(slot, |memory| memory.write(place * size, 1, &item));
+            // Since gh-142555 the bounds are looked at again.
+            let memory = hooks::remember(heap, step, &[(13, 12), (14, 3)]);
+            let item = packed(heap, code, value)?;
+            memory.still_there(heap)?;
+            heap.operate(slot, |memory| store(memory, place, &item))?;
             Ok(Value::None)
         }
         Arg::Slice(slice) => {
@@ -525,8 +559,8 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, key: &Arg, value: &Arg
 /// `array_ass_subscr` without a value.
 fn delete<H: Heap>(heap: &mut H, slot: Slot, size: usize, key: &Arg) -> Result {
     match key {
-        Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length() / size)?;
                 splice(memory, place * size, size, &[])

@@ -3,7 +3,8 @@
 
 use super::super::heap::{Flavour, Heap};
 use super::super::index;
-use super::{MACHINE, Result, bytes_of, contents, exporter, ints, items, receiver, views};
+use super::super::item::Wanted;
+use super::{MACHINE, Result, bytes_of, contents, exporter, hooks, ints, items, receiver, views};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step};
 
@@ -30,7 +31,7 @@ pub(super) fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
     if heap.version().since(14) {
         array?;
     }
-    let size = index::ssize(&step.args[1])?;
+    let size = index::ssize(heap, &step.args[1])?;
     let slot = array?;
     let length = contents(heap, slot).len();
     match usize::try_from(size) {
@@ -48,7 +49,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
         // `Array_init` sets one item after the other.
         Op::Init => match step.args.first() {
-            Some(value) => set_item(heap, slot, 0, |_| Ok(packed(&super::literal(value))?)),
+            Some(value) => set_item(heap, slot, 0, |heap| packed(heap, value)),
             None => Ok(Value::None),
         },
         Op::Length => Ok(Value::Int(super::length(heap, slot)? as i128)),
@@ -58,12 +59,10 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Ok(Value::Stored)
         }
         Op::Contains => {
-            for item in ints(&contents(heap, slot)) {
-                if super::compare::item_equals(heap, &item, &step.args[0])? {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
+            let length = super::length(heap, slot)?;
+            let nth = |heap: &mut H, place| Ok(Some(ints(&contents(heap, slot)).swap_remove(place)));
+            let found = super::compare::find(heap, &step.args[0], 0..length, nth)?;
+            Ok(Value::Bool(found.is_some()))
         }
         Op::Item => get(heap, step),
         Op::SetItem => set(heap, slot, &step.args[0], &step.args[1]),
@@ -77,8 +76,14 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-/// `B_set`: of any `int` the lowest byte.
-fn packed(value: &Value) -> std::result::Result<u8, ErrorClass> {
+/// `B_set`
+fn packed<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
+    let int = hooks::asked(heap, arg, Wanted::Int)?;
+    Ok(lowest(&super::literal(&int))?)
+}
+
+/// Of any `int` the lowest byte.
+fn lowest(value: &Value) -> std::result::Result<u8, ErrorClass> {
     match value {
         Value::Int(value) => Ok(*value as u8),
         Value::Bool(value) => Ok(u8::from(*value)),
@@ -101,14 +106,15 @@ fn set_item<H: Heap>(
 
 /// `Array_subscript`
 fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let bytes = contents(heap, receiver(step));
     match &step.args[0] {
-        key @ Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
+            let bytes = contents(heap, receiver(step));
             let place = index::place(place, bytes.len())?;
             Ok(Value::Int(bytes[place].into()))
         }
         Arg::Slice(slice) => {
+            let bytes = contents(heap, receiver(step));
             let part = index::slice(slice, bytes.len())?;
             Ok(Value::List(part.places().map(|place| Value::Int(bytes[place].into())).collect()))
         }
@@ -119,9 +125,9 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `Array_ass_subscript`: a slice takes items one by one from any sequence of as many, which may show this very memory.
 fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
     match key {
-        Arg::Int(_) => {
-            let index = index::ssize_or(key, ErrorClass::IndexError)?;
-            set_item(heap, slot, index, |_| Ok(packed(&super::literal(value))?))
+        key if index::is_index(key) => {
+            let index = index::ssize_or(heap, key, ErrorClass::IndexError)?;
+            set_item(heap, slot, index, |heap| packed(heap, value))
         }
         Arg::Slice(slice) => {
             let part = index::slice(slice, super::length(heap, slot)?)?;
@@ -130,7 +136,7 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
                 return Err(ErrorClass::ValueError.into());
             }
             for (number, place) in part.places().enumerate() {
-                set_item(heap, slot, place as isize, |heap| Ok(packed(&item_of(heap, value, number)?)?))?;
+                set_item(heap, slot, place as isize, |heap| Ok(lowest(&item_of(heap, value, number)?)?))?;
             }
             Ok(Value::None)
         }

@@ -3,18 +3,30 @@
 //! Each type compares with what it knows and leaves the rest to the other: `do_richcompare` of
 //! `Objects/object.c`.
 
+use std::ops::Range;
+
 use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item;
-use super::{MACHINE, NoBuffer, Request, Result, arrays, receiver, with_buffer};
+use super::{MACHINE, NoBuffer, Request, Result, arrays, hooks, receiver, views, with_buffer};
 use crate::exporter::{Format, Layout};
 use crate::history::{ErrorClass, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step};
+use crate::program::{Arg, Int, Op, Protocol, Slot, SlotKind, Step};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let one = Arg::Slot(receiver(step));
     let other = &step.args[0];
     match step.op {
-        Op::Equal => equal(heap, &one, other).map(Value::Bool),
+        Op::Equal => match other.hook().filter(|hook| hook.protocol == Protocol::Equal) {
+            // It answers what it likes.
+            Some(hook) => match knows(heap, &one, other) {
+                Some(answer) => answer.map(Value::Bool),
+                None => Ok(match hooks::call(heap, hook)? {
+                    Arg::Int(Int::Huge { .. }) => Value::Foreign(Value::BEYOND.into()),
+                    answer => super::literal(answer),
+                }),
+            },
+            None => equal(heap, &one, other).map(Value::Bool),
+        },
         _ => {
             if let (Side::Array(one), Side::Array(other)) = (side(heap, &one), side(heap, other)) {
                 return arrays::less(heap, one, other).map(Value::Bool);
@@ -34,20 +46,24 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `one == other`: each is asked in turn, and identity decides if neither knows.
 fn equal<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Result<bool> {
     for (left, right) in [(one, other), (other, one)] {
-        let answer = match side(heap, left) {
-            Side::ByteArray | Side::Bytes => compare_bytes(heap, left, right).map(|order| Ok(order.is_eq())),
-            Side::Array(array) => match side(heap, right) {
-                Side::Array(other) => Some(arrays::equal(heap, array, other)),
-                _ => None,
-            },
-            Side::View(view) => view_equals(heap, view, right).transpose(),
-            Side::Other => None,
-        };
-        if let Some(answer) = answer {
+        if let Some(answer) = knows(heap, left, right) {
             return answer;
         }
     }
     Ok(is_same(heap, one, other))
+}
+
+/// What the type of the left says of `left == right`, if it knows the right.
+fn knows<H: Heap>(heap: &mut H, left: &Arg, right: &Arg) -> Option<Result<bool>> {
+    match side(heap, left) {
+        Side::ByteArray | Side::Bytes => compare_bytes(heap, left, right).map(|order| Ok(order.is_eq())),
+        Side::Array(array) => match side(heap, right) {
+            Side::Array(other) => Some(arrays::equal(heap, array, other)),
+            _ => None,
+        },
+        Side::View(view) => view_equals(heap, view, right).transpose(),
+        Side::Other => None,
+    }
 }
 
 /// Whose comparison is asked.
@@ -195,6 +211,28 @@ fn number(value: &Value) -> Option<i128> {
 pub(super) fn item_equals<H: Heap>(heap: &mut H, item: &Value, arg: &Arg) -> Result<bool> {
     match (item, arg) {
         (Value::Bytes(bytes), Arg::Bytes(_) | Arg::Slot(_)) => equal(heap, &Arg::bytes(bytes), arg),
+        // No item knows it, so that it is asked.
+        (_, Arg::Hook(hook)) if hook.protocol == Protocol::Equal => {
+            let answer = hooks::call(heap, hook)?;
+            Ok(views::truth(heap, answer)?)
+        }
         _ => Ok(same_value(item, &super::literal(arg))),
     }
+}
+
+/// The first place in `range` whose item equals an argument. Each is read when it is its turn, since the argument may
+/// change what it is compared with; `nth` gives none behind the end.
+pub(super) fn find<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    range: Range<usize>,
+    mut nth: impl FnMut(&mut H, usize) -> Result<Option<Value>>,
+) -> Result<Option<usize>> {
+    for place in range {
+        let Some(item) = nth(heap, place)? else { break };
+        if item_equals(heap, &item, arg)? {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
 }

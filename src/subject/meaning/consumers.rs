@@ -9,8 +9,11 @@ use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
 use super::super::heap::{Buffer, Heap, Version};
+use super::super::item::Wanted;
 use super::super::{index, item};
-use super::{Result, bytes_of, hex_digits, is_exporter, with_bytes, with_writable};
+use super::{
+    Result, Stop, bytes_of, hex_digits, hooks, is_exporter, with_bytes, with_bytes_after, with_writable,
+};
 use crate::exporter::{ByteOrder, Code, Format};
 use crate::history::{ErrorClass, Value};
 use crate::program::op::PATTERNS;
@@ -20,16 +23,18 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let (first, second) = (&step.args[0], step.args.get(1));
     match step.op {
         Op::Crc32 => {
-            let seed = |arg: &Arg| index::index(arg).map(|seed| seed as u32);
-            with_bytes(heap, first, |_, bytes| {
-                let mut sum = crc32fast::Hasher::new_with_initial(second.map_or(Ok(0), seed)?);
+            let seed = |heap: &mut H| second.map_or(Ok(0), |seed| index::index(heap, seed));
+            with_bytes_after(heap, first, seed, |_, bytes, seed| {
+                let mut sum = crc32fast::Hasher::new_with_initial(seed as u32);
                 sum.update(bytes);
                 Ok(Value::Int(sum.finalize().into()))
             })
         }
         Op::Hexlify => {
-            let bytes = bytes_of(heap, first)?;
-            let digits = hex_digits(heap, second, step.args.get(2), u8::MAX, |_| Ok(bytes))?;
+            let group = |heap: &mut H| super::hex_group(heap, step.args.get(2));
+            let digits = with_bytes_after(heap, first, group, |heap, bytes, group| {
+                hex_digits(heap, bytes, second, group, u8::MAX)
+            })?;
             Ok(Value::Bytes(digits.into()))
         }
         Op::Digest => {
@@ -61,7 +66,7 @@ fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
         Arg::Str(_) => return Err(ErrorClass::ValueError.into()),
         _ => return Err(ErrorClass::TypeError.into()),
     };
-    if let Arg::Int(_) | Arg::Str(_) = source {
+    if let Arg::Int(_) | Arg::Str(_) | Arg::Hook(_) = source {
         return Err(ErrorClass::TypeError.into());
     }
     // From 3.15 on what has a buffer gives it as one block; before, `bytes` are made of whatever it is.
@@ -161,16 +166,28 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
         format.ok_or(ErrorClass::StructError)?;
         ErrorClass::IndexError
     };
-    let truth = super::views::truth(heap, &step.args[3]);
-    let bytes = super::exact_bytes(heap, &step.args[3]);
+    let value = &step.args[3];
+    let truth = if value.hook().is_none() { super::views::truth(heap, value) } else { Ok(true) };
+    let bytes = super::exact_bytes(heap, value);
     with_writable(heap, &step.args[1], |heap, hold, layout| {
-        let offset = index::ssize_or(&step.args[2], beyond)?;
+        let offset = index::ssize_or(heap, &step.args[2], beyond)?;
         let format = format.ok_or(ErrorClass::StructError)?;
         let start = place(offset, format.itemsize(), layout.nbytes())?;
         // `s_pack_into` clears the place before it reads the value.
         let zeros = item::Packed::from_elem(0, format.itemsize());
         heap.write_held(hold, layout.offset + start as isize, &zeros);
-        let mut packed = pack(version, format, &step.args[3], truth, bytes)?;
+        let wanted = item::wanted(format);
+        let value = hooks::asked(heap, value, wanted).map_err(|stop| match (stop, wanted) {
+            (Stop::Raise(_), Wanted::Real) | (Stop::Raise(ErrorClass::OverflowError), Wanted::Int) => {
+                ErrorClass::StructError.into()
+            }
+            (stop, _) => stop,
+        })?;
+        let truth = match &*value {
+            Arg::Int(truth) if wanted == Wanted::Truth => Ok(truth.value() != 0),
+            _ => truth,
+        };
+        let mut packed = pack(version, format, &value, truth, bytes)?;
         format.reorder(&mut packed);
         heap.write_held(hold, layout.offset + start as isize, &packed);
         Ok(Value::None)
@@ -204,8 +221,8 @@ fn pack(
 /// `Struct_unpack_from_impl`
 fn unpack_from<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let (version, format) = (heap.version(), struct_format(&step.args[0])?);
-    with_bytes(heap, &step.args[1], |_, bytes| {
-        let offset = step.args.get(2).map_or(Ok(0), index::ssize)?;
+    let offset = |heap: &mut H| index::ssize_from(heap, step.args.get(2), 0);
+    with_bytes_after(heap, &step.args[1], offset, |_, bytes, offset| {
         let start = place(offset, format.map_or(0, Format::itemsize), bytes.len())?;
         let Some(format) = format else { return Ok(Value::Tuple(Vec::new())) };
         let mut item = item::Packed::from_slice(&bytes[start..start + format.itemsize()]);

@@ -4,11 +4,11 @@ use super::super::heap::{Buffer, Flavour, Heap, Memory, Version};
 use super::super::{index, search};
 use super::make::{bytearray_of, is_too_long, set_len};
 use super::{
-    Result, TOO_LONG, byte_items, bytes_of, contents, exporter, hex, ints, is_exporter, loose, receiver,
-    with_bytes,
+    Result, Stop, TOO_LONG, byte_items, bytes_of, contents, exporter, hex, hooks, ints, is_exporter, loose,
+    receiver, with_bytes, with_bytes_after,
 };
 use crate::history::{ErrorClass, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
+use crate::program::{Arg, Op, Protocol, Slot, SlotKind, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
@@ -19,21 +19,21 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::TakeBytes if !version.since(15) => Err(ErrorClass::AttributeError.into()),
         // `PyObject_SetItem` converts an index before it finds that nothing can be set.
         Op::SetItem | Op::DelItem if flavour == Flavour::Bytes => {
-            index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
+            index::ssize_or(heap, &step.args[0], ErrorClass::IndexError)?;
             Err(ErrorClass::TypeError.into())
         }
 
         Op::Append => {
-            let byte = index::byte(&step.args[0])?;
+            let byte = index::byte(heap, &step.args[0])?;
             heap.operate(slot, |memory| insert(memory, isize::MAX, byte))
         }
         Op::Insert => {
-            let place = index::ssize(&step.args[0])?;
-            let byte = index::byte(&step.args[1])?;
+            let place = index::ssize(heap, &step.args[0])?;
+            let byte = index::byte(heap, &step.args[1])?;
             heap.operate(slot, |memory| insert(memory, place, byte))
         }
         Op::Pop => {
-            let place = arg(0).map_or(Ok(-1), index::ssize)?;
+            let place = index::ssize_from(heap, arg(0), -1)?;
             heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length())?;
                 let byte = memory.get(place);
@@ -42,7 +42,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             })
         }
         Op::Remove => {
-            let byte = index::byte(&step.args[0])?;
+            let byte = index::byte(heap, &step.args[0])?;
             heap.operate(slot, |memory| {
                 let place = memory.contents().iter().position(|&other| other == byte);
                 memory_remove(memory, place.ok_or(ErrorClass::ValueError)?)
@@ -50,7 +50,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Clear => heap.operate(slot, |memory| set_len(memory, 0)).map(|()| Value::None),
         Op::Resize => {
-            let size = usize::try_from(index::ssize(&step.args[0])?).map_err(|_| ErrorClass::ValueError)?;
+            let size =
+                usize::try_from(index::ssize(heap, &step.args[0])?).map_err(|_| ErrorClass::ValueError)?;
             if is_too_long(size as i128) {
                 return Err(TOO_LONG);
             }
@@ -78,8 +79,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             exporter(heap, step, flavour, bytes)
         }
         Op::Multiply => {
+            let times = index::ssize(heap, &step.args[0])?;
             let bytes = contents(heap, slot);
-            let size = repeated(version, flavour, bytes.len(), index::ssize(&step.args[0])?)?;
+            let size = repeated(version, flavour, bytes.len(), times)?;
             if size > limits::LENGTH {
                 return Err(ErrorClass::MemoryError.into());
             }
@@ -97,7 +99,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         },
         Op::Hex => hex(heap, step, |heap| Ok(contents(heap, slot))),
         Op::Find | Op::RFind | Op::IndexOf | Op::Count => look_for(heap, step),
-        Op::Contains => contains(heap, slot, &step.args[0]),
+        Op::Contains => contains(heap, step),
         Op::StartsWith => starts_with(heap, step),
         Op::Split => split(heap, step, flavour),
         Op::Join => join(heap, step, flavour),
@@ -116,7 +118,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             exporter(heap, step, flavour, kept.to_vec())
         }
         Op::Item => item(heap, step, flavour),
-        Op::SetItem => set_item(heap, slot, &step.args[0], &step.args[1]),
+        Op::SetItem => set_item(heap, step),
         Op::DelItem => del_item(heap, slot, &step.args[0]),
         _ => unreachable!("{:?} is not an operation of an exporter", step.op),
     }
@@ -227,7 +229,7 @@ fn in_place_add<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) 
 }
 
 fn in_place_multiply<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) -> Result {
-    let times = index::ssize(arg)?;
+    let times = index::ssize(heap, arg)?;
     let version = heap.version();
     if flavour == Flavour::Bytes {
         let bytes = contents(heap, slot);
@@ -257,7 +259,7 @@ fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let wanted = match step.args.first() {
         None | Some(Arg::None) => None,
-        Some(arg) => Some(index::ssize_or(arg, ErrorClass::IndexError)?),
+        Some(arg) => Some(index::ssize_or(heap, arg, ErrorClass::IndexError)?),
     };
     let taken = heap.operate(slot, |memory| -> Result<Vec<u8>> {
         let length = memory.length();
@@ -279,18 +281,51 @@ fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
     exporter(heap, step, Flavour::Bytes, taken)
 }
 
-/// What is looked for: a byte, or the contents of a buffer.
-fn needle<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Buffer> {
-    match arg {
-        Arg::Int(_) => Ok(Buffer::from_slice(&[index::byte(arg)?])),
-        _ => bytes_of(heap, arg),
+/// The Pythons in which a bytearray that is searched is exported while it is found out what for (gh-142560). Before, the
+/// search went by memory that was there before.
+const EXPORTED_FOR_A_SEARCH: &[(u8, u8)] = &[(13, 12), (14, 3)];
+
+/// What is looked for in the receiver: a byte, or the contents of a buffer. A hook that stands for it finds the receiver exported.
+fn needle_in<H: Heap>(
+    heap: &mut H,
+    step: &Step,
+    index: impl FnOnce(&mut H, &Arg) -> Result<i128>,
+) -> Result<Buffer> {
+    let (slot, arg) = (receiver(step), &step.args[0]);
+    let needle = |heap: &mut H| -> Result<Buffer> {
+        if !index::is_index(arg) {
+            return bytes_of(heap, arg);
+        }
+        let byte = u8::try_from(index(heap, arg)?).map_err(|_| ErrorClass::ValueError)?;
+        Ok(Buffer::from_slice(&[byte]))
+    };
+    if heap.flavour(slot) == Flavour::Bytes || arg.hook().is_none() {
+        return needle(heap);
     }
+    if heap.version().has(EXPORTED_FOR_A_SEARCH) {
+        let hold = heap.hold(slot)?;
+        let needle = needle(heap);
+        heap.unhold(hold, needle.is_err());
+        return needle;
+    }
+    let memory = hooks::remember(heap, step, EXPORTED_FOR_A_SEARCH);
+    let needle = needle(heap)?;
+    memory.still_there(heap)?;
+    Ok(needle)
+}
+
+/// The bounds of a search. Before 3.13 they were read after it was known where the memory is.
+fn bounds<H: Heap>(heap: &mut H, step: &Step) -> Result<(isize, isize)> {
+    let memory = hooks::remember(heap, step, &[(13, 0)]);
+    let start = index::bound(heap, step.args.get(1), 0)?;
+    let end = index::bound(heap, step.args.get(2), isize::MAX)?;
+    memory.still_there(heap)?;
+    Ok((start, end))
 }
 
 fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let start = index::bound(step.args.get(1), 0)?;
-    let end = index::bound(step.args.get(2), isize::MAX)?;
-    let needle = needle(heap, &step.args[0])?;
+    let (start, end) = bounds(heap, step)?;
+    let needle = needle_in(heap, step, index::index)?;
     let hay = contents(heap, receiver(step));
     let (start, end) = index::range(start, end, hay.len());
     let found = match step.op {
@@ -305,15 +340,18 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-fn contains<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
-    let needle = needle(heap, arg)?;
-    let hay = contents(heap, slot);
+/// `_Py_bytes_contains`: what cannot be converted is asked for its buffer, which a hook does not have.
+fn contains<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let needle = needle_in(heap, step, |heap, arg| match index::index(heap, arg) {
+        Err(Stop::Raise(_)) => Err(ErrorClass::TypeError.into()),
+        index => index,
+    })?;
+    let hay = contents(heap, receiver(step));
     Ok(Value::Bool(search::find(&hay, &needle, 0, hay.len()).is_some()))
 }
 
 fn starts_with<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let start = index::bound(step.args.get(1), 0)?;
-    let end = index::bound(step.args.get(2), isize::MAX)?;
+    let (start, end) = bounds(heap, step)?;
     let one = [step.args[0].clone()];
     let prefixes: &[Arg] = match &step.args[0] {
         Arg::Tuple(prefixes) => prefixes,
@@ -331,7 +369,7 @@ fn starts_with<H: Heap>(heap: &mut H, step: &Step) -> Result {
 }
 
 fn split<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
-    let most = step.args.get(1).map_or(Ok(-1), index::ssize)?;
+    let most = index::ssize_from(heap, step.args.get(1), -1)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let slot = receiver(step);
     let parts = match step.args.first() {
@@ -378,12 +416,16 @@ fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 }
 
 fn replace<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
-    let old = bytes_of(heap, &step.args[0])?;
-    let new = bytes_of(heap, &step.args[1])?;
-    let most = step.args.get(2).map_or(Ok(-1), index::ssize)?;
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let bytes = contents(heap, receiver(step));
-    let replaced = search::replace(&bytes, &old, &new, most, limits::LENGTH).ok_or(TOO_LONG)?;
+    // Both buffers are held while the number is converted.
+    let most = |heap: &mut H| index::ssize_from(heap, step.args.get(2), -1);
+    let new = |heap: &mut H| {
+        with_bytes_after(heap, &step.args[1], most, |_, new, most| Ok((Buffer::from_slice(new), most)))
+    };
+    let replaced = with_bytes_after(heap, &step.args[0], new, |heap, old, (new, most)| {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let bytes = contents(heap, receiver(step));
+        search::replace(&bytes, old, &new, most, limits::LENGTH).ok_or(TOO_LONG)
+    })?;
     exporter(heap, step, flavour, replaced)
 }
 
@@ -404,8 +446,8 @@ fn translate<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
     let slot = receiver(step);
     match &step.args[0] {
-        Arg::Int(_) => {
-            let place = index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length())?;
                 Ok(Value::Int(i128::from(memory.get(place))))
@@ -421,16 +463,19 @@ fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 }
 
 /// `bytearray_ass_subscript` with a value.
-fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
+fn set_item<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let (slot, key, value) = (receiver(step), &step.args[0], &step.args[1]);
     let slice = match key {
-        Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let memory = hooks::remember(heap, step, &[(13, 6), (14, 0)]);
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             // Since gh-91153 the value is read before the bounds are looked at, and only then.
             if !heap.version().since(10) {
                 let length = heap.operate(slot, |memory| memory.length());
                 index::place(place, length)?;
             }
-            let byte = index::byte(value)?;
+            let byte = index::byte(heap, value)?;
+            memory.still_there(heap)?;
             return heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length())?;
                 memory.set(place, byte);
@@ -443,6 +488,10 @@ fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result
     index::slice(slice, 0)?;
     let bytes = match value {
         Arg::Int(_) | Arg::Float(_) | Arg::Str(_) => return Err(ErrorClass::TypeError.into()),
+        // `PyNumber_Check`
+        Arg::Hook(hook) if matches!(hook.protocol, Protocol::Index | Protocol::Float) => {
+            return Err(ErrorClass::TypeError.into());
+        }
         // Anything is copied first; a bytearray only if it is the receiver, but nothing can happen
         // between its copy and its use.
         _ => bytearray_of(heap, value)?,
@@ -452,8 +501,8 @@ fn set_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result
 
 fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
     match key {
-        Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
                 let place = index::place(place, memory.length())?;
                 memory_remove(memory, place)

@@ -19,7 +19,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::LockedLength => Ok(Value::Int(heap.locked(slot)?.len() as i128)),
         Op::LockedBytes => Ok(Value::Bytes(heap.locked(slot)?.as_slice().into())),
         _ => {
-            let offset = usize::try_from(index::index(&step.args[0])?);
+            let offset = usize::try_from(index::index(heap, &step.args[0])?);
             let offset = offset.map_err(|_| ErrorClass::OverflowError)?;
             let bytes = bytes_of(heap, &step.args[1])?;
             let room = heap.locked(slot)?.len().checked_sub(offset);

@@ -64,9 +64,16 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
     })?;
     match step.args.first() {
         None => {}
-        Some(Arg::Int(_)) => {
-            let size = size(&step.args[0])?;
-            heap.operate(exporter, |memory| set_len(memory, size))?;
+        Some(arg) if index::is_index(arg) => {
+            let size = size(heap, arg)?;
+            // Whatever its conversion has left there.
+            heap.operate(exporter, |memory| -> Result<()> {
+                set_len(memory, size)?;
+                if size > 0 {
+                    memory.write(0, 1, &Buffer::from_elem(0, size));
+                }
+                Ok(())
+            })?;
         }
         // A string needs an encoding.
         Some(Arg::Str(_)) => return Err(ErrorClass::TypeError.into()),
@@ -97,7 +104,7 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
 /// Whether the items before the first one out of range are ints.
 fn ints_up_to_the_error(items: &[Arg]) -> bool {
-    let is_fine = |item: &&Arg| index::byte(item).is_ok();
+    let is_fine = |item: &&Arg| matches!(item, Arg::Int(int) if u8::try_from(int.value()).is_ok());
     matches!(items.iter().find(|item| !is_fine(item)), Some(Arg::Int(_)))
 }
 
@@ -112,8 +119,8 @@ fn fill<H: Heap>(heap: &mut H, exporter: Slot, arg: &Arg) -> Result<()> {
 /// The contents of `bytearray(arg)`.
 pub(super) fn bytearray_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
     match arg {
-        Arg::Int(_) => {
-            let size = size(arg)?;
+        arg if index::is_index(arg) => {
+            let size = size(heap, arg)?;
             if size > limits::LENGTH { Err(ErrorClass::MemoryError.into()) } else { Ok(vec![0; size]) }
         }
         // A string needs an encoding.
@@ -127,8 +134,8 @@ pub(super) fn bytearray_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> 
 
 /// The contents of `bytes(arg)`.
 fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
-    if let Arg::Int(_) = arg {
-        let size = size(arg)?;
+    if index::is_index(arg) {
+        let size = size(heap, arg)?;
         // `PyBytesObject_SIZE`: the header and the final zero must fit too.
         return match size {
             _ if size > isize::MAX as usize - 33 => Err(ErrorClass::OverflowError.into()),
@@ -144,8 +151,8 @@ fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
 
 /// A size: negative ones are a `ValueError`, those that no machine has are the caller's, those in
 /// between are left out.
-fn size(arg: &Arg) -> Result<usize> {
-    let size = index::ssize(arg)?;
+fn size<H: Heap>(heap: &mut H, arg: &Arg) -> Result<usize> {
+    let size = index::ssize(heap, arg)?;
     let size = usize::try_from(size).map_err(|_| ErrorClass::ValueError)?;
     if is_too_long(size as i128) { Err(TOO_LONG) } else { Ok(size) }
 }

@@ -1,11 +1,11 @@
 //! Operations of `mmap.mmap`: `Modules/mmapmodule.c`, as Linux compiles it.
 
-use super::super::heap::{Flavour, Heap};
+use super::super::heap::{Buffer, Flavour, Heap};
 use super::super::{index, search};
 use super::make::is_too_long;
-use super::{MACHINE, Result, TOO_LONG, bytes_of, contents, receiver, with_bytes};
+use super::{MACHINE, Result, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after};
 use crate::exporter::{Exported, Mapping};
-use crate::history::{ErrorClass, Value};
+use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, SliceArg, Slot, Step, limits};
 
 /// `MAP_SHARED` and `MAP_PRIVATE`, the bits of which one must be set, and the bit that anonymous memory has anyway.
@@ -22,11 +22,11 @@ const _: () = assert!(limits::LENGTH <= PAGE);
 
 /// `mmap.mmap()` of memory without a file.
 pub(super) fn new<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let optional = |position: usize, default: i32| step.args.get(position).map_or(Ok(default), int);
-    let file = int(&step.args[0])?;
-    let length = index::ssize(&step.args[1])?;
-    let (flags, protection) = (optional(2, SHARED)?, optional(3, READ | WRITE)?);
-    let access = optional(4, 0)?;
+    let file = int(heap, &step.args[0])?;
+    let length = index::ssize(heap, &step.args[1])?;
+    let flags = int_from(heap, step.args.get(2), SHARED)?;
+    let protection = int_from(heap, step.args.get(3), READ | WRITE)?;
+    let access = int_from(heap, step.args.get(4), 0)?;
     let length = usize::try_from(length).map_err(|_| ErrorClass::OverflowError)?;
     if access != 0 && (flags, protection) != (SHARED, READ | WRITE) {
         return Err(ErrorClass::ValueError.into());
@@ -56,8 +56,8 @@ pub(super) fn new<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `mapped_file()`: a map of a file that holds these bytes, which nobody else can reach.
 pub(super) fn of_file<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let contents = bytes_of(heap, &step.args[0])?;
-    let length = step.args.get(1).map_or(Ok(0), index::ssize)?;
-    let access = step.args.get(2).map_or(Ok(0), int)?;
+    let length = index::ssize_from(heap, step.args.get(1), 0)?;
+    let access = int_from(heap, step.args.get(2), 0)?;
     let length = usize::try_from(length).map_err(|_| ErrorClass::OverflowError)?;
     let mapping = accessed(access, Mapping::WRITE)?;
     let length = if length == 0 { contents.len() } else { length };
@@ -102,16 +102,16 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Length => Ok(Value::Int(super::length(heap, slot)? as i128)),
         Op::List => Ok(Value::List(items(heap, slot)?)),
         Op::Contains => {
-            for item in items(heap, slot)? {
-                if super::compare::item_equals(heap, &item, &step.args[0])? {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
+            let nth = |heap: &mut H, place| {
+                check_open(heap, slot)?;
+                let byte = contents(heap, slot).get(place).copied();
+                Ok(byte.map(|byte| Value::Bytes([byte].as_slice().into())))
+            };
+            let found = super::compare::find(heap, &step.args[0], 0..usize::MAX, nth)?;
+            Ok(Value::Bool(found.is_some()))
         }
         Op::Item => get(heap, step),
-        Op::SetItem => set(heap, slot, &step.args[0], Some(&step.args[1])),
-        Op::DelItem => set(heap, slot, &step.args[0], None),
+        Op::SetItem | Op::DelItem => set(heap, step),
 
         Op::Tell => {
             check_open(heap, slot)?;
@@ -137,8 +137,11 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Ok(Value::Int(bytes.len() as i128))
         }
         Op::WriteByte => {
-            let byte = arguments(heap, slot, |_| {
-                u8::try_from(index::index(&step.args[0])?).map_err(|_| ErrorClass::OverflowError.into())
+            let byte = arguments(heap, slot, |heap| {
+                let byte = u8::try_from(index::index(heap, &step.args[0])?);
+                let byte = byte.map_err(|_| ErrorClass::OverflowError)?;
+                check_writable(heap, slot)?;
+                Ok(byte)
             })?;
             write(heap, slot, &[byte]).map(|()| Value::None)
         }
@@ -152,9 +155,21 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
 }
 
 /// An `int` of C.
-fn int(arg: &Arg) -> std::result::Result<i32, ErrorClass> {
-    i32::try_from(index::index(arg)?).map_err(|_| ErrorClass::OverflowError)
+fn int<H: Heap>(heap: &mut H, arg: &Arg) -> Result<i32> {
+    i32::try_from(index::index(heap, arg)?).map_err(|_| ErrorClass::OverflowError.into())
 }
+
+fn int_from<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: i32) -> Result<i32> {
+    arg.map_or(Ok(default), |arg| int(heap, arg))
+}
+
+/// The length of a map. One that was closed while its index was converted still has that from before.
+fn length_or<H: Heap>(heap: &mut H, slot: Slot, before: usize) -> usize {
+    super::length(heap, slot).unwrap_or(before)
+}
+
+/// The Pythons in which it is looked at a map again when its arguments are read.
+const LOOKS_AGAIN: &[(u8, u8)] = &[(11, 4), (12, 0)];
 
 fn check_open<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
     if heap.is_closed(slot) { Err(ErrorClass::ValueError.into()) } else { Ok(()) }
@@ -165,18 +180,23 @@ fn arguments<H: Heap, R>(heap: &mut H, slot: Slot, read: impl FnOnce(&mut H) -> 
     if !heap.version().since(14) {
         check_open(heap, slot)?;
     }
+    let was_open = !heap.is_closed(slot);
     let read = read(heap)?;
+    // Before gh-103987 a map that was closed by its own argument is gone on with.
+    if was_open && heap.is_closed(slot) && !heap.version().has(LOOKS_AGAIN) {
+        return Err(super::Stop::Skip(Skip::Known));
+    }
     check_open(heap, slot)?;
     Ok(read)
 }
 
 /// A number that may be left out. In some versions it is an object to whoever reads the arguments: then it may also be
 /// `None`, and is looked at after the map.
-fn optional(arg: Option<&Arg>, is_object: bool) -> std::result::Result<Option<isize>, ErrorClass> {
+fn optional<H: Heap>(heap: &mut H, arg: Option<&Arg>, is_object: bool) -> Result<Option<isize>> {
     match arg {
         None => Ok(None),
         Some(Arg::None) if is_object => Ok(None),
-        Some(arg) => index::ssize(arg).map(Some),
+        Some(arg) => index::ssize(heap, arg).map(Some),
     }
 }
 
@@ -200,15 +220,19 @@ pub(super) fn items<H: Heap>(heap: &mut H, slot: Slot) -> Result<Vec<Value>> {
 /// `mmap_subscript`
 fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    check_open(heap, slot)?;
-    let bytes = contents(heap, slot);
+    let before = super::length(heap, slot)?;
     match &step.args[0] {
-        key @ Arg::Int(_) => {
-            let place = index::ssize_or(key, ErrorClass::IndexError)?;
-            let place = index::place(place, bytes.len())?;
-            Ok(Value::Int(bytes[place].into()))
+        key if index::is_index(key) => {
+            let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
+            let place = index::place(place, length_or(heap, slot, before))?;
+            if heap.is_closed(slot) && !heap.version().has(LOOKS_AGAIN) {
+                return Err(super::Stop::Skip(Skip::Known));
+            }
+            check_open(heap, slot)?;
+            Ok(Value::Int(contents(heap, slot)[place].into()))
         }
         Arg::Slice(slice) => {
+            let bytes = contents(heap, slot);
             let part = index::slice(slice, bytes.len())?;
             super::exporter(heap, step, Flavour::Bytes, part.places().map(|place| bytes[place]).collect())
         }
@@ -217,23 +241,28 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
 }
 
 /// `mmap_ass_subscript`; without a value, of a deletion.
-fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: Option<&Arg>) -> Result {
+fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let (slot, key, value) = (receiver(step), &step.args[0], step.args.get(1));
     // Since gh-157335 everything is read before it is looked at the map.
     let looks_last = heap.version().has(&[(13, 16), (14, 8)]);
     if !looks_last {
         check_open(heap, slot)?;
     }
+    let before = super::length(heap, slot).unwrap_or(0);
     check_writable(heap, slot)?;
     match key {
-        Arg::Int(_) => {
-            let key = index::ssize_or(key, ErrorClass::IndexError)?;
-            let find = |heap: &mut H| -> Result<usize> { Ok(index::place(key, super::length(heap, slot)?)?) };
+        key if index::is_index(key) => {
+            let key = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             if !looks_last {
-                find(heap)?;
+                index::place(key, length_or(heap, slot, before))?;
             }
-            let byte = index::ssize_or(value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
+            let byte = index::ssize_or(heap, value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
             let byte = u8::try_from(byte).map_err(|_| ErrorClass::ValueError)?;
-            let place = find(heap)?;
+            // What was made shorter meanwhile is written to behind its end by the others.
+            if !looks_last && step.has_hooks() && super::length(heap, slot)? < before {
+                return Err(super::Stop::Skip(Skip::Known));
+            }
+            let place = index::place(key, super::length(heap, slot)?)?;
             heap.operate(slot, |memory| memory.set(place, byte));
             Ok(Value::None)
         }
@@ -269,8 +298,9 @@ fn assign<H: Heap>(heap: &mut H, slot: Slot, slice: &SliceArg, value: &Arg) -> R
 
 fn seek<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let (distance, whence) =
-        arguments(heap, slot, |_| Ok((index::ssize(&step.args[0])?, step.args.get(1).map_or(Ok(0), int)?)))?;
+    let (distance, whence) = arguments(heap, slot, |heap| {
+        Ok((index::ssize(heap, &step.args[0])?, int_from(heap, step.args.get(1), 0)?))
+    })?;
     let length = super::length(heap, slot)?;
     let from = match whence {
         0 => 0,
@@ -287,9 +317,9 @@ fn seek<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `read`, `readline` and `read_byte`. A map that was made shorter may stand behind its end, where there is nothing.
 fn read<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let wanted = arguments(heap, slot, |_| match step.args.first() {
+    let wanted = arguments(heap, slot, |heap| match step.args.first() {
         None | Some(Arg::None) => Ok(isize::MAX),
-        Some(arg) => Ok(index::ssize(arg)?),
+        Some(arg) => Ok(index::ssize(heap, arg)?),
     })?;
     let (bytes, cursor) = (contents(heap, slot), heap.cursor(slot));
     let rest = &bytes[cursor.min(bytes.len())..];
@@ -322,16 +352,21 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let version = heap.version();
     let objects = version.since(14);
-    let bounds =
-        || -> Result<_> { Ok((optional(step.args.get(1), objects)?, optional(step.args.get(2), objects)?)) };
-    let needle = arguments(heap, slot, |heap| {
-        let needle = bytes_of(heap, &step.args[0])?;
-        if !objects {
-            bounds()?;
-        }
-        Ok(needle)
+    let bounds = |heap: &mut H| -> Result<_> {
+        let start = optional(heap, step.args.get(1), objects)?;
+        Ok((start, optional(heap, step.args.get(2), objects)?))
+    };
+    let (needle, early) = arguments(heap, slot, |heap| {
+        let early = |heap: &mut H| if objects { Ok(None) } else { bounds(heap).map(Some) };
+        with_bytes_after(heap, &step.args[0], early, |_, needle, early| {
+            Ok((Buffer::from_slice(needle), early))
+        })
     })?;
-    let (start, end) = bounds()?;
+    let (start, end) = match early {
+        Some(early) => early,
+        None => bounds(heap)?,
+    };
+    check_open(heap, slot)?;
     let (hay, cursor) = (contents(heap, slot), heap.cursor(slot));
     let start = start.unwrap_or(cursor as isize);
     let (mut start, end) = index::range(start, end.unwrap_or(hay.len() as isize), hay.len());
@@ -349,9 +384,12 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `move`
 fn shift<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let number = |position: usize| index::ssize(&step.args[position]);
-    let (dest, source, count) = arguments(heap, slot, |_| Ok((number(0)?, number(1)?, number(2)?)))?;
-    check_writable(heap, slot)?;
+    let number = |heap: &mut H, position: usize| index::ssize(heap, &step.args[position]);
+    let (dest, source, count) = arguments(heap, slot, |heap| {
+        let numbers = (number(heap, 0)?, number(heap, 1)?, number(heap, 2)?);
+        check_writable(heap, slot)?;
+        Ok(numbers)
+    })?;
     let bytes = contents(heap, slot);
     let part = |start: isize| {
         let (start, count) = (usize::try_from(start).ok()?, usize::try_from(count).ok()?);
@@ -366,7 +404,7 @@ fn shift<H: Heap>(heap: &mut H, step: &Step) -> Result {
 
 fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let length = arguments(heap, slot, |_| Ok(index::ssize(&step.args[0])?))?;
+    let length = arguments(heap, slot, |heap| index::ssize(heap, &step.args[0]))?;
     heap.operate(slot, |memory| -> std::result::Result<(), Exported> { memory.splice(0, 0, &[]) })?;
     let mapping = mapping(heap, slot);
     if mapping.fixed {
@@ -398,15 +436,12 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let version = heap.version();
     // In 3.14 alone.
     let is_object = version.since(14) && !version.since(15);
-    let size = || optional(step.args.get(1), is_object);
-    let offset = arguments(heap, slot, |_| {
-        let offset = step.args.first().map_or(Ok(0), index::ssize)?;
-        if !is_object {
-            size()?;
-        }
-        Ok(offset)
+    let size = |heap: &mut H| optional(heap, step.args.get(1), is_object);
+    let (offset, early) = arguments(heap, slot, |heap| {
+        let offset = index::ssize_from(heap, step.args.first(), 0)?;
+        Ok((offset, if is_object { None } else { Some(size(heap)?) }))
     })?;
-    let size = size()?.filter(|&size| size != -1 || !version.since(15));
+    let size = early.map_or_else(|| size(heap), Ok)?.filter(|&size| size != -1 || !version.since(15));
     let length = super::length(heap, slot)?;
     let offset = usize::try_from(offset).map_err(|_| ErrorClass::ValueError)?;
     let rest = length.checked_sub(offset).ok_or(ErrorClass::ValueError)?;
@@ -428,16 +463,13 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn advise<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let is_object = heap.version().since(14);
-    let size = || optional(step.args.get(2), is_object);
-    let (advice, start) = arguments(heap, slot, |_| {
-        let advice = int(&step.args[0])?;
-        let start = step.args.get(1).map_or(Ok(0), index::ssize)?;
-        if !is_object {
-            size()?;
-        }
-        Ok((advice, start))
+    let size = |heap: &mut H| optional(heap, step.args.get(2), is_object);
+    let (advice, start, early) = arguments(heap, slot, |heap| {
+        let advice = int(heap, &step.args[0])?;
+        let start = index::ssize_from(heap, step.args.get(1), 0)?;
+        Ok((advice, start, if is_object { None } else { Some(size(heap)?) }))
     })?;
-    let size = size()?;
+    let size = early.map_or_else(|| size(heap), Ok)?;
     let length = super::length(heap, slot)?;
     let start = usize::try_from(start).ok().filter(|&start| start < length).ok_or(ErrorClass::ValueError)?;
     let size = size.map_or(Ok(length), usize::try_from).map_err(|_| ErrorClass::ValueError)?;

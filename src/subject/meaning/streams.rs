@@ -39,7 +39,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         // `PyObject_SetItem` converts an index before it finds that nothing can be set, if the class is one that lies
         // on the heap.
         Op::SetItem | Op::DelItem if heap.version().since(12) => {
-            index::ssize_or(&step.args[0], ErrorClass::IndexError)?;
+            index::ssize_or(heap, &step.args[0], ErrorClass::IndexError)?;
             Err(ErrorClass::TypeError.into())
         }
         Op::Length | Op::Item | Op::SetItem | Op::DelItem => Err(ErrorClass::TypeError.into()),
@@ -56,13 +56,13 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Seek => seek(heap, stream, &step.args[0], arg(1)),
         Op::Read | Op::Read1 => {
-            let most = limit(arg(0))?;
+            let most = limit(heap, arg(0))?;
             open(heap, stream)?;
             let bytes = take(heap, stream, most);
             exporter(heap, step, Flavour::Bytes, bytes.to_vec())
         }
         Op::ReadLine => {
-            let most = limit(arg(0))?;
+            let most = limit(heap, arg(0))?;
             open(heap, stream)?;
             let line = take_line(heap, stream, most);
             exporter(heap, step, Flavour::Bytes, line.to_vec())
@@ -133,10 +133,10 @@ fn free<H: Heap>(heap: &mut H, stream: Slot) -> Result<()> {
 }
 
 /// How much is read at most.
-fn limit(arg: Option<&Arg>) -> Result<usize> {
+fn limit<H: Heap>(heap: &mut H, arg: Option<&Arg>) -> Result<usize> {
     match arg {
         None | Some(Arg::None) => Ok(usize::MAX),
-        Some(arg) => Ok(usize::try_from(index::ssize(arg)?).unwrap_or(usize::MAX)),
+        Some(arg) => Ok(usize::try_from(index::ssize(heap, arg)?).unwrap_or(usize::MAX)),
     }
 }
 
@@ -187,7 +187,7 @@ fn contains<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
 fn read_lines<H: Heap>(heap: &mut H, stream: Slot, arg: Option<&Arg>) -> Result {
     open(heap, stream)?;
     let most = match arg {
-        Some(arg @ Arg::Int(_)) => index::ssize(arg)?,
+        Some(arg @ Arg::Int(_)) => index::ssize(heap, arg)?,
         None | Some(Arg::None) => -1,
         Some(_) => return Err(ErrorClass::TypeError.into()),
     };
@@ -298,7 +298,7 @@ fn truncate<H: Heap>(heap: &mut H, stream: Slot, arg: Option<&Arg>) -> Result {
     }
     let size = match arg {
         None | Some(Arg::None) => None,
-        Some(arg) => Some(index::ssize(arg)?),
+        Some(arg) => Some(index::ssize(heap, arg)?),
     };
     free(heap, stream)?;
     let size = match size {
@@ -313,11 +313,11 @@ fn truncate<H: Heap>(heap: &mut H, stream: Slot, arg: Option<&Arg>) -> Result {
 }
 
 fn seek<H: Heap>(heap: &mut H, stream: Slot, place: &Arg, whence: Option<&Arg>) -> Result {
-    let place = index::ssize(place)?;
+    let place = index::ssize(heap, place)?;
     let whence = match whence {
         None => 0,
         // An `int` of C.
-        Some(whence) => i32::try_from(index::index(whence)?).map_err(|_| ErrorClass::OverflowError)?,
+        Some(whence) => i32::try_from(index::index(heap, whence)?).map_err(|_| ErrorClass::OverflowError)?,
     };
     open(heap, stream)?;
     let from = match whence {
@@ -345,7 +345,7 @@ fn set_state<H: Heap>(heap: &mut H, stream: Slot, state: &Arg) -> Result {
         heap.renew(stream, Vec::new())?;
     }
     write(heap, stream, bytes)?;
-    let place = index::ssize(place)?;
+    let place = index::ssize(heap, place)?;
     heap.set_cursor(stream, usize::try_from(place).map_err(|_| ErrorClass::ValueError)?);
     if *dict == Arg::None { Ok(Value::None) } else { Err(wrong.into()) }
 }

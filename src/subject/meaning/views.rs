@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use super::super::heap::{Buffer, Flavour, Heap, Owner, Source};
 use super::super::{index, item};
-use super::{Request, Result, exact_bytes, hex, receiver, with_buffer};
-use crate::exporter::{Format, Layout, MAX_NDIM};
+use super::{Request, Result, Stop, exact_bytes, hex, hooks, receiver, with_buffer};
+use crate::exporter::{Code, Format, Layout, MAX_NDIM};
 use crate::history::{ErrorClass, Seen, Value};
 use crate::program::{Arg, Class, Op, Slot, SlotKind, Step};
 
@@ -30,13 +30,10 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::List => Ok(Value::List(items(heap, view)?)),
         Op::Iter => iter(heap, step),
         Op::Contains => {
-            let found = items(heap, view)?;
-            for item in found {
-                if super::compare::item_equals(heap, &item, &step.args[0])? {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
+            let length = items(heap, view)?.len();
+            let found =
+                super::compare::find(heap, &step.args[0], 0..length, |heap, place| nth(heap, view, place))?;
+            Ok(Value::Bool(found.is_some()))
         }
         Op::Count | Op::IndexOf => look_for(heap, step),
         Op::Item => get(heap, step),
@@ -266,7 +263,7 @@ fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let Some(items) = shape else {
         return derive(heap, step, layout.recast(format, &[(nbytes / size) as isize]));
     };
-    let shape = cast_shape(items, size)?;
+    let shape = cast_shape(heap, items, size)?;
     if shape.iter().product::<isize>() as usize * size != nbytes {
         return Err(ErrorClass::TypeError.into());
     }
@@ -280,18 +277,18 @@ fn cast_format<H: Heap>(heap: &H, text: &str) -> Result<Format> {
     // It is a C string from here on.
     let text = text.split('\0').next().unwrap_or_default();
     let format = Format::parse(text).ok_or(ErrorClass::ValueError)?;
-    if format.code == crate::exporter::Code::Half && !heap.version().since(12) {
+    if format.code == Code::Half && !heap.version().since(12) {
         return Err(ErrorClass::ValueError.into());
     }
     Ok(format)
 }
 
 /// `copy_shape`: ints above zero whose product does not overflow.
-fn cast_shape(items: &[Arg], size: usize) -> Result<Vec<isize>> {
+fn cast_shape<H: Heap>(heap: &mut H, items: &[Arg], size: usize) -> Result<Vec<isize>> {
     let mut length = size as isize;
     let mut shape = Vec::with_capacity(items.len());
     for item in items {
-        let dim = index::ssize(item)?;
+        let dim = index::ssize(heap, item)?;
         if dim <= 0 || dim > isize::MAX / length {
             return Err(ErrorClass::ValueError.into());
         }
@@ -311,43 +308,43 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
         if step.args.len() > 1 {
             return Err(ErrorClass::TypeError.into());
         }
-        let mut count = 0;
-        for item in items(heap, view)? {
-            count += i128::from(super::compare::item_equals(heap, &item, &step.args[0])?);
+        let length = items(heap, view)?.len();
+        let (mut count, mut from) = (0, 0);
+        let look = |heap: &mut H, place| nth(heap, view, place);
+        while let Some(place) = super::compare::find(heap, &step.args[0], from..length, look)? {
+            (count, from) = (count + 1, place + 1);
         }
         return Ok(Value::Int(count));
     }
     // `slice_index(accept={int})`: None is refused.
-    let bound = |arg: Option<&Arg>, default: isize| -> Result<isize> {
-        Ok(arg.map_or(Ok(default), |arg| index::index(arg).map(index::clipped))?)
-    };
-    let start = bound(step.args.get(1), 0)?;
-    let stop = bound(step.args.get(2), isize::MAX)?;
+    let start = index::clipped_from(heap, step.args.get(1), 0)?;
+    let stop = index::clipped_from(heap, step.args.get(2), isize::MAX)?;
     let layout = heap.layout(view)?;
     match layout.ndim() {
         0 => return Err(ErrorClass::TypeError.into()),
         1 => {}
         _ => return Err(ErrorClass::NotImplementedError.into()),
     }
-    let (format, bytes, is_known) = (layout.format, contents(heap, view)?, check_format(layout));
-    let items = bytes.chunks_exact(format.itemsize());
-    let (start, stop) = index::range(start, stop, items.len());
-    for (place, bytes) in items.enumerate().take(stop).skip(start) {
-        is_known?;
-        let item = unpack(heap, format, bytes)?;
-        if super::compare::item_equals(heap, &item, &step.args[0])? {
-            return Ok(Value::Int(place as i128));
-        }
-    }
-    Err(ErrorClass::ValueError.into())
+    let (start, stop) = index::range(start, stop, layout.shape[0] as usize);
+    let found = super::compare::find(heap, &step.args[0], start..stop, |heap, place| nth(heap, view, place))?;
+    found.map_or(Err(ErrorClass::ValueError.into()), |place| Ok(Value::Int(place as i128)))
 }
 
-/// The offset of the item at a full or partial index.
-fn offset(layout: &Layout, key: &[Arg]) -> Result<isize> {
+/// The item at a place of a view of one dimension.
+fn nth<H: Heap>(heap: &H, view: Slot, place: usize) -> Result<Option<Value>> {
+    let layout = heap.layout(view)?;
+    check_format(layout)?;
+    let mut bytes = [0; 8];
+    let bytes = &mut bytes[..layout.itemsize()];
+    heap.read(view, offset(layout, [Ok(place as isize)])?, bytes)?;
+    unpack(heap, layout.format, bytes).map(Some)
+}
+
+/// The offset of the item at these indices.
+fn offset(layout: &Layout, indices: impl IntoIterator<Item = Result<isize>>) -> Result<isize> {
     let mut offset = layout.offset;
-    for ((item, &dim), &stride) in key.iter().zip(layout.shape.iter()).zip(layout.strides.iter()) {
-        let place = index::ssize_or(item, ErrorClass::IndexError)?;
-        let place = index::place(place, dim as usize)?;
+    for ((index, &dim), &stride) in indices.into_iter().zip(layout.shape.iter()).zip(layout.strides.iter()) {
+        let place = index::place(index?, dim as usize)?;
         offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
     }
     Ok(offset)
@@ -366,7 +363,13 @@ fn multi_offset(layout: &Layout, items: &[Arg]) -> Result<isize> {
     match items.len().cmp(&layout.ndim()) {
         Ordering::Less => Err(ErrorClass::NotImplementedError.into()),
         Ordering::Greater => Err(ErrorClass::TypeError.into()),
-        Ordering::Equal => offset(layout, items),
+        Ordering::Equal => offset(
+            layout,
+            items.iter().map(|item| match item {
+                Arg::Int(int) => isize::try_from(int.value()).map_err(|_| ErrorClass::IndexError.into()),
+                _ => Err(ErrorClass::TypeError.into()),
+            }),
+        ),
     }
 }
 
@@ -374,6 +377,12 @@ fn multi_offset(layout: &Layout, items: &[Arg]) -> Result<isize> {
 fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let view = receiver(step);
     let key = &step.args[0];
+    // The index is converted first; what it does may have released the view.
+    let index = if index::is_index(key) && heap.layout(view)?.ndim() > 0 {
+        Some(index::ssize_or(heap, key, ErrorClass::IndexError)?)
+    } else {
+        None
+    };
     let layout = heap.layout(view)?;
     let single = |offset: isize| {
         let mut bytes = [0; 8];
@@ -387,15 +396,14 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             _ => Err(ErrorClass::TypeError.into()),
         };
     }
-    match key {
-        Arg::Int(_) => {
-            index::ssize_or(key, ErrorClass::IndexError)?;
-            if layout.ndim() > 1 {
-                return Err(ErrorClass::NotImplementedError.into());
-            }
-            check_format(layout)?;
-            single(offset(layout, std::slice::from_ref(key))?)
+    if let Some(index) = index {
+        if layout.ndim() > 1 {
+            return Err(ErrorClass::NotImplementedError.into());
         }
+        check_format(layout)?;
+        return single(offset(layout, [Ok(index)])?);
+    }
+    match key {
         Arg::Slice(slice) => {
             let part = index::slice(slice, layout.shape[0] as usize)?;
             let sliced = layout.slice(part.start, part.count as isize, part.step);
@@ -426,8 +434,11 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let place = match (key, layout.ndim()) {
         (Arg::Tuple(items), 0) if items.is_empty() => layout.offset,
         (_, 0) => return Err(ErrorClass::TypeError.into()),
-        (Arg::Int(_), 1) => offset(&layout, std::slice::from_ref(key))?,
-        (Arg::Int(_), _) => return Err(ErrorClass::NotImplementedError.into()),
+        (key, 1) if index::is_index(key) => {
+            let index = index::ssize_or(heap, key, ErrorClass::IndexError)?;
+            offset(&layout, [Ok(index)])?
+        }
+        (key, _) if index::is_index(key) => return Err(ErrorClass::NotImplementedError.into()),
         (Arg::Slice(slice), 1) => return assign(heap, view, &layout, slice, value),
         (Arg::Slice(_), _) => return Err(ErrorClass::NotImplementedError.into()),
         _ => match is_multi_index(key) {
@@ -436,12 +447,20 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         },
     };
     let exact = exact_bytes(heap, value);
+    let value = hooks::asked(heap, value, item::wanted(layout.format)).map_err(|stop| match stop {
+        // `fix_error_int`
+        Stop::Raise(ErrorClass::OverflowError) if layout.format.code != Code::Bool => {
+            ErrorClass::ValueError.into()
+        }
+        stop => stop,
+    })?;
     let packed = item::pack(
         layout.format,
-        value,
+        &value,
         |arg| truth(heap, arg),
         |_| exact.map(|bytes| item::Packed::from_slice(&bytes)),
     )?;
+    // It may have released the view (gh-92888).
     heap.write(view, place, &packed)?;
     Ok(Value::None)
 }
@@ -485,7 +504,7 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
         Arg::Bytes(bytes) => !bytes.is_empty(),
         Arg::Str(text) => !text.is_empty(),
         Arg::List(items) | Arg::Tuple(items) => !items.is_empty(),
-        Arg::Slice(_) => true,
+        Arg::Slice(_) | Arg::Hook(_) => true,
         Arg::Slot(slot) => match slot.kind {
             SlotKind::Exporter if heap.flavour(*slot) == Flavour::Stream => true,
             SlotKind::Exporter | SlotKind::View => match length_of(heap, *slot) {

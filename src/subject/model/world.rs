@@ -2,7 +2,8 @@
 
 use super::super::Shown;
 use super::super::heap::{
-    Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
+    Buffer, Flavour, Form, Heap, Memory, Nesting, NotLent, Owner, Source, Version, length_for_iterator,
+    next_offset,
 };
 use super::{Held, Id, Iteration, Kind, Model, exporter, request};
 use crate::exporter::{Access, Answer, Body, Exported, Format, Layout, Mapping, Released, Request};
@@ -99,6 +100,22 @@ impl Heap for Model {
         if let Some(object) = object {
             self.forget(object);
         }
+    }
+
+    fn share(&mut self, slot: Slot, dest: Slot) {
+        let id = if slot.kind == SlotKind::View { self.view_id(slot) } else { self.exporter_id(slot) };
+        self.retain(id);
+        let old = match slot.kind {
+            SlotKind::View => self.views.put(dest, id),
+            _ => self.exporters.put(dest, id),
+        };
+        if let Some(old) = old {
+            self.forget(old);
+        }
+    }
+
+    fn nesting(&mut self) -> &mut Nesting {
+        &mut self.nesting.0
     }
 
     fn flavour(&self, exporter: Slot) -> Flavour {

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::super::heap::{
-    Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
+    Buffer, Flavour, Form, Heap, Memory, Nesting, NotLent, Owner, Source, Version, length_for_iterator,
+    next_offset,
 };
 use super::{Held, Iteration, Native, Place, Target, cursor, export, flavour, gather, is_closed, operate};
 use crate::exporter::{
@@ -56,6 +57,23 @@ impl Heap for Native {
             SlotKind::Export => drop(self.exports.take(slot)),
             SlotKind::Iterator => drop(self.iterators.take(slot)),
         }
+    }
+
+    fn share(&mut self, slot: Slot, dest: Slot) {
+        match slot.kind {
+            SlotKind::View => {
+                let view = self.views[slot.at()].clone().expect("only filled slots are shared");
+                self.views.put(dest, view);
+            }
+            _ => {
+                let exporter = self.exporter(slot).clone();
+                self.exporters.put(dest, exporter);
+            }
+        }
+    }
+
+    fn nesting(&mut self) -> &mut Nesting {
+        &mut self.nesting
     }
 
     fn flavour(&self, exporter: Slot) -> Flavour {

@@ -1,0 +1,144 @@
+//! Hooks on CPython: objects of small classes whose method does steps of the program.
+//!
+//! The method is called in the middle of an operation of the same subject. So that both can have it, the subject is left
+//! where the method finds it while the operation runs, and taken out of there for as long as a step of the hook does.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use buflock::history::{Nested, Outcome};
+use buflock::program::{Answer, Hook, Protocol, Step};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::{CPython, Known, Object};
+use crate::raw_buffer::{self as raw, Raised};
+
+/// A step with hooks that is under way.
+struct UnderWay {
+    world: CPython,
+    /// What happens by the model.
+    expected: Vec<Nested>,
+    /// What has happened.
+    log: Vec<Nested>,
+}
+
+thread_local! {
+    static UNDER_WAY: RefCell<Option<UnderWay>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` on what is under way, if the subject is not at a step of a hook at this moment.
+fn under_way<R>(f: impl FnOnce(&mut UnderWay) -> R) -> Option<R> {
+    let mut step = UNDER_WAY.take()?;
+    let result = f(&mut step);
+    UNDER_WAY.set(Some(step));
+    Some(result)
+}
+
+/// Runs a step with hooks, and tells what happened meanwhile.
+pub(super) fn step(
+    py: Python<'_>,
+    world: &mut CPython,
+    step: &Step,
+    expected: &[Nested],
+) -> (Outcome, Vec<Nested>) {
+    let empty = CPython::of(Arc::clone(&world.known));
+    let (expected, log) = (expected.to_vec(), Vec::new());
+    UNDER_WAY.set(Some(UnderWay { world: std::mem::replace(world, empty), expected, log }));
+    let outcome = operation(py, step);
+    let after = UNDER_WAY.take().expect("a step leaves the subject where it was");
+    *world = after.world;
+    (outcome, after.log)
+}
+
+/// Runs a step with hooks of the subject that is under way.
+fn operation(py: Python<'_>, step: &Step) -> Outcome {
+    let there = "a step leaves the subject where it was";
+    let (objects, known) = under_way(|under_way| {
+        under_way.world.error = None;
+        let objects = under_way.world.objects(py, step);
+        let owned: Vec<Object> = objects.as_slice().iter().map(|object| object.clone_ref(py)).collect();
+        (owned, Arc::clone(&under_way.world.known))
+    })
+    .expect(there);
+    let performed = known.perform(py, step, &objects);
+    under_way(|under_way| match performed {
+        Ok(performed) => Outcome::Value(under_way.world.finish(py, step, performed)),
+        Err(Raised) => under_way.world.raised(py),
+    })
+    .expect(there)
+}
+
+/// What the method of a hook calls.
+#[pyclass(frozen, module = "buflock")]
+#[derive(Debug)]
+struct Called {
+    hook: Hook,
+    known: Arc<Known>,
+}
+
+#[pymethods]
+impl Called {
+    #[pyo3(signature = (*_args))]
+    fn __call__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<Object> {
+        under_way(|under_way| under_way.log.push(Nested::Called(self.hook.protocol)));
+        for step in &self.hook.steps {
+            run(py, step);
+        }
+        match &self.hook.answer {
+            Answer::Return(arg) => Ok(self.known.literal(py, arg)),
+            Answer::Raise(class) => {
+                let class = self.known.classes[*class as usize].bind(py).cast::<PyType>()?;
+                Err(PyErr::from_type(class.clone(), ()))
+            }
+        }
+    }
+}
+
+/// Runs a step of a hook. What the model left out, and what it did not come to, is not run.
+fn run(py: Python<'_>, step: &Step) {
+    enum Next {
+        Skip(Outcome),
+        Plain(Outcome),
+        Hooked,
+    }
+    let next = under_way(|under_way| {
+        Some(match (under_way.expected.get(under_way.log.len())?, step.has_hooks()) {
+            (Nested::Saw(_, skipped @ Outcome::Skipped(_)), _) => Next::Skip(skipped.clone()),
+            (_, true) => Next::Hooked,
+            (Nested::Saw(..), false) => Next::Plain(under_way.world.run(py, step)),
+            (Nested::Called(_), false) => return None,
+        })
+    });
+    let outcome = match next.flatten() {
+        None => return,
+        Some(Next::Skip(outcome) | Next::Plain(outcome)) => outcome,
+        Some(Next::Hooked) => operation(py, step),
+    };
+    under_way(|under_way| under_way.log.push(Nested::Saw(Box::new(step.clone()), outcome)));
+}
+
+/// The class of each protocol.
+pub(super) fn classes(py: Python<'_>) -> Vec<Object> {
+    let class = |protocol: &Protocol| {
+        let (method, parameters) = (protocol.method(), protocol.parameters());
+        let answer = if *protocol == Protocol::Bool { "bool(self.run())" } else { "self.run()" };
+        let code = format!(
+            "class Hook:\n    def __init__(self, run):\n        self.run = run\n    \
+             def {method}(self{parameters}):\n        return {answer}\n"
+        );
+        let code = std::ffi::CString::new(code).expect("no method contains a zero");
+        let globals = PyDict::new(py);
+        let class = py.run(&code, Some(&globals), None).and_then(|()| globals.as_any().get_item("Hook"));
+        class.expect("failed to define a class").unbind()
+    };
+    Protocol::ALL.iter().map(class).collect()
+}
+
+/// An object that is this hook.
+pub(super) fn object(py: Python<'_>, known: &Arc<Known>, hook: &Hook) -> Object {
+    let called = Called { hook: hook.clone(), known: Arc::clone(known) };
+    let called = Bound::new(py, called).expect("failed to make an object").into_any().unbind();
+    let class = &known.hooks[hook.protocol as usize];
+    raw::call(py, class, &[called]).unwrap_or_else(|Raised| panic!("failed to make an object of a hook"))
+}

@@ -1,0 +1,170 @@
+//! Hooks: arguments whose conversion runs steps of the program.
+//!
+//! Where CPython converts an argument by calling into Python, the code that is called may do anything: release the view
+//! that is written to, resize the exporter, drop the last reference. A hook is an object of a class with one special
+//! method, which does a list of steps and then gives its answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Arg, Op, Step, limits};
+use crate::history::ErrorClass;
+
+macro_rules! protocols {
+    ($($(#[$doc:meta])* $protocol:ident: $method:literal $parameters:literal;)*) => {
+        /// The special method of a hook. What it has no method for, a hook is as any other object.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Protocol { $($(#[$doc])* $protocol,)* }
+
+        impl Protocol {
+            /// Every protocol.
+            pub const ALL: &[Protocol] = &[$(Protocol::$protocol,)*];
+
+            /// The name of its method.
+            pub const fn method(self) -> &'static str {
+                match self { $(Protocol::$protocol => $method,)* }
+            }
+
+            /// What the method is given after the object itself.
+            pub const fn parameters(self) -> &'static str {
+                match self { $(Protocol::$protocol => $parameters,)* }
+            }
+        }
+    };
+}
+
+protocols! {
+    /// Stands for an `int`: an index, a bound, a size, an item.
+    Index: "__index__" "";
+    /// Stands for a `float`: an item.
+    Float: "__float__" "";
+    /// Says whether it is true: an item of format `?`.
+    Bool: "__bool__" "";
+    /// Compares with an item, or with an exporter.
+    Equal: "__eq__" ", other";
+}
+
+impl Protocol {
+    /// That of the method of this name.
+    pub fn of_method(name: &str) -> Option<Protocol> {
+        Protocol::ALL.iter().copied().find(|protocol| protocol.method() == name)
+    }
+}
+
+/// An argument that an operation converts by a call into Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// The operation.
+    pub op: Op,
+    /// Which of its arguments.
+    pub position: usize,
+    /// What is called.
+    pub protocol: Protocol,
+}
+
+macro_rules! calls {
+    ($($protocol:ident: $($op:ident $position:literal),*;)*) => {
+        /// Every call that an operation makes, on one of the classes that have it, by the functions of CPython that its
+        /// meaning names. On which Pythons the operation goes by what was there before the call, and what it holds meanwhile,
+        /// is in its meaning (clause H2).
+        pub static CALLS: &[Call] =
+            &[$($(Call { op: Op::$op, position: $position, protocol: Protocol::$protocol },)*)*];
+    };
+}
+
+calls! {
+    // `PyNumber_Index`, `PyNumber_AsSsize_t`, `_PyEval_SliceIndex`, `_getbytevalue`, and `n`, `i`, `b` of `PyArg_Parse`.
+    Index: NewByteArray 0, NewBytes 0, NewMmap 0, NewMmap 1, NewMmap 2, NewMmap 3, NewMmap 4, MapFile 1, MapFile 2, Init 0,
+        Append 0, Insert 0, Insert 1, Pop 0, Remove 0, Resize 0, TakeBytes 0, InPlaceMultiply 0, FromFile 1, Multiply 0,
+        Find 0, Find 1, Find 2, RFind 0, RFind 1, RFind 2, StartsWith 1, StartsWith 2, Split 1, Replace 2, Read 0, Read1 0,
+        ReadLine 0, Seek 0, Seek 1, Truncate 0, Flush 0, Flush 1, WriteByte 0, Move 0, Move 1, Move 2, Advise 0, Advise 1,
+        Advise 2, Count 0, Count 1, Count 2, IndexOf 0, IndexOf 1, IndexOf 2, Hex 1, Item 0, SetItem 0, SetItem 1,
+        DelItem 0, Contains 0, LockedWrite 0, Crc32 1, Hexlify 2, PackInto 2, PackInto 3, UnpackFrom 2, ResizeCArray 1;
+    // `PyFloat_AsDouble`, of items.
+    Float: Append 0, Insert 1, SetItem 1, PackInto 3;
+    // `PyObject_IsTrue`, of items of format `?`.
+    Bool: SetItem 1, PackInto 3;
+    // `PyObject_RichCompare`, where no item and no exporter knows the other.
+    Equal: Contains 0, Count 0, IndexOf 0, Remove 0, Equal 0;
+}
+
+/// An object with one special method.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hook {
+    /// The method.
+    pub protocol: Protocol,
+    /// What it does, on the thread of the operation that calls it; what these steps raise is seen and forgotten.
+    pub steps: Vec<Step>,
+    /// What comes of it.
+    pub answer: Answer,
+}
+
+/// What comes of the call of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Answer {
+    /// A literal: no slot, list, slice or hook.
+    Return(Arg),
+    /// An error; not one that cannot be made of its class alone.
+    Raise(ErrorClass),
+}
+
+/// Whether a hook may raise this.
+pub fn is_raisable(class: ErrorClass) -> bool {
+    !matches!(class, ErrorClass::UnicodeDecodeError | ErrorClass::UnicodeEncodeError | ErrorClass::Other)
+}
+
+impl Hook {
+    /// What stands for it where no hook may stand.
+    pub fn plain(&self) -> Arg {
+        match &self.answer {
+            Answer::Return(arg) => arg.clone(),
+            Answer::Raise(_) => Arg::None,
+        }
+    }
+}
+
+impl Arg {
+    /// The hook that this is.
+    #[inline]
+    pub fn hook(&self) -> Option<&Hook> {
+        match self {
+            Arg::Hook(hook) => Some(hook),
+            _ => None,
+        }
+    }
+}
+
+impl Step {
+    /// The hooks that it is given.
+    pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
+        self.args.iter().filter_map(Arg::hook)
+    }
+
+    /// Whether it is given any.
+    #[inline]
+    pub fn has_hooks(&self) -> bool {
+        self.args.iter().any(|arg| matches!(arg, Arg::Hook(_)))
+    }
+
+    /// How deep hooks are within each other: 0 if there are none.
+    pub fn depth(&self) -> usize {
+        let within = |hook: &Hook| 1 + hook.steps.iter().map(Step::depth).max().unwrap_or(0);
+        self.hooks().map(within).max().unwrap_or(0)
+    }
+}
+
+thread_local! {
+    /// How deep within hooks a program is read from bytes.
+    static DEPTH: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Reads a hook, unless that is within more than [`limits::HOOK_DEPTH`] others: bytes must not exhaust the stack.
+pub(super) fn read<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Box<Hook>, D::Error> {
+    let depth = DEPTH.get();
+    if depth >= limits::HOOK_DEPTH {
+        return Err(serde::de::Error::custom("hooks too deep within each other"));
+    }
+    DEPTH.set(depth + 1);
+    let hook = Box::deserialize(from);
+    DEPTH.set(depth);
+    hook
+}

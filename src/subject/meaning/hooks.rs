@@ -1,0 +1,112 @@
+//! What an operation does when it converts a hook: it calls it, and the hook does steps of its own.
+
+use std::borrow::Cow;
+
+use super::super::heap::{Buffer, Heap};
+use super::super::index;
+use super::super::item::Wanted;
+use super::{Result, Stop, contents, operation, run, views};
+use crate::history::{ErrorClass, Nested, Outcome, Skip};
+use crate::program::{Answer, Arg, Hook, Int, Protocol, Slot, SlotKind, Step, Syntax};
+
+/// Calls the method of a hook.
+pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
+    heap.nesting().log.push(Nested::Called(hook.protocol));
+    for step in &hook.steps {
+        let outcome = run(heap, step);
+        // What its own hooks have done cannot be undone by itself.
+        if let Outcome::Skipped(skip @ (Skip::TooLong | Skip::Machine | Skip::Known)) = outcome
+            && step.has_hooks()
+        {
+            return Err(Stop::Skip(skip));
+        }
+        heap.nesting().log.push(Nested::Saw(Box::new(step.clone()), outcome));
+    }
+    match &hook.answer {
+        Answer::Return(arg) => Ok(arg),
+        Answer::Raise(class) => Err((*class).into()),
+    }
+}
+
+/// Runs a step with hooks. As an interpreter does, it refers to the exporters and views that it is about until it ends,
+/// whatever hooks put into their slots.
+pub(super) fn run_hooked<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let mut own = step.clone();
+    let mut pins: Vec<(Slot, Slot)> = Vec::new();
+    own.rename_needed(&mut |slot| {
+        if !matches!(slot.kind, SlotKind::Exporter | SlotKind::View) {
+            return;
+        }
+        let known = pins.iter().find(|(named, _)| named == slot).map(|(_, pin)| *pin);
+        let pin = known.unwrap_or_else(|| {
+            let pin = heap.nesting().pin(slot.kind);
+            heap.share(*slot, pin);
+            pins.push((*slot, pin));
+            pin
+        });
+        *slot = pin;
+    });
+    let result = operation(heap, &own);
+    // What it is done in place of is bound again.
+    if let (Syntax::InPlace(_), Ok(_), Some(slot), Some(pin)) =
+        (step.op.row().syntax, &result, step.receiver, own.receiver)
+    {
+        heap.share(pin, slot);
+    }
+    for (_, pin) in pins.into_iter().rev() {
+        heap.empty(pin);
+        heap.nesting().unpin(pin.kind);
+    }
+    result
+}
+
+/// What an object gives that is asked for what is wanted: a hook what its method answers, if it has that method, and any
+/// other object itself.
+pub fn asked<'a, H: Heap>(heap: &mut H, arg: &'a Arg, wanted: Wanted) -> Result<Cow<'a, Arg>> {
+    let Some(hook) = arg.hook() else { return Ok(Cow::Borrowed(arg)) };
+    Ok(Cow::Owned(match (wanted, hook.protocol) {
+        (Wanted::Int | Wanted::Real, Protocol::Index) => Arg::Int(Int::of(index::index(heap, arg)?)),
+        (Wanted::Real, Protocol::Float) => match call(heap, hook)? {
+            Arg::Float(value) => Arg::Float(*value),
+            _ => return Err(ErrorClass::TypeError.into()),
+        },
+        (Wanted::Truth, Protocol::Bool) => {
+            let answer = call(heap, hook)?;
+            Arg::int(views::truth(heap, answer)?.into())
+        }
+        (Wanted::Truth, _) => Arg::int(1),
+        _ => return Ok(Cow::Borrowed(arg)),
+    }))
+}
+
+/// What the memory of the receiver was before its hooks ran, if the Python that is followed goes by it afterwards.
+pub struct Memory(Option<(Slot, Buffer)>);
+
+/// Remembers it for an operation that goes by it in all Pythons but those that have it `mended`.
+pub fn remember<H: Heap>(heap: &mut H, step: &Step, mended: &[(u8, u8)]) -> Memory {
+    let slot = step.receiver.filter(|_| step.has_hooks() && !heap.version().has(mended));
+    Memory(slot.map(|slot| (slot, contents(heap, slot))))
+}
+
+impl Memory {
+    /// Leaves the step out where the memory is no longer what it was: what it would read or write is not the object's.
+    pub fn still_there<H: Heap>(self, heap: &mut H) -> Result<()> {
+        match self.0 {
+            Some((slot, before)) if contents(heap, slot) != before => Err(Stop::Skip(Skip::Known)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a step of a hook, or of hooks within, may look at the object in a slot of exporters.
+pub fn may_look<H: Heap>(heap: &H, hook: &Hook, slot: Slot) -> bool {
+    let is_it = |other: Slot| match other.kind {
+        SlotKind::Exporter => heap.holds(other) && heap.same(slot, other),
+        SlotKind::Iterator | SlotKind::Export => true,
+        SlotKind::View => false,
+    };
+    let looks = |step: &Step| {
+        step.find_needed(is_it).is_some() || step.hooks().any(|hook| may_look(heap, hook, slot))
+    };
+    hook.steps.iter().any(looks)
+}

@@ -1,6 +1,7 @@
 # What programs call that no module of Python has: classes that lend a buffer, and calls into C that hold one while they
 # work, from end to end.
 # A script that reproduces a finding carries these lines.
+import weakref
 
 
 class SilentLender:
@@ -39,7 +40,6 @@ class TellingLender(SilentLender):
     """The same with __release_buffer__. A view that it has not lent, or that comes twice, is an error there."""
 
     def __buffer__(self, flags):
-        import weakref
         view = super().__buffer__(flags)
         if self.body in ("lends", "readonly"):
             self.lent.append(weakref.ref(view))
@@ -87,6 +87,10 @@ def written(parts):
         os.close(theirs)
 
 
+# Of each map of a file another map of it, which may give the file a length that the first is not told of.
+other_maps = weakref.WeakKeyDictionary()
+
+
 def mapped_file(contents, length=0, access=0):
     """A map of a file that has no name, which holds these contents."""
     import mmap
@@ -98,7 +102,23 @@ def mapped_file(contents, length=0, access=0):
         file = tempfile.TemporaryFile(buffering=0)
     with file:
         file.write(contents)
-        return mmap.mmap(file.fileno(), length, access=access)
+        made = mmap.mmap(file.fileno(), length, access=access)
+        other_maps[made] = mmap.mmap(file.fileno(), 0)
+        return made
+
+
+def truncate_file(owner, length):
+    """Gives the file of a map another length behind the back of the map, as whoever else maps or has opened it may."""
+    import mmap
+    import operator
+    if not isinstance(owner, mmap.mmap):
+        raise TypeError("objects of this type have no file")
+    length = operator.index(length)
+    if not -1 << 63 <= length < 1 << 63:
+        raise OverflowError("the length of a file has 64 bits")
+    if owner.closed or owner not in other_maps or length < 0:
+        raise ValueError("the map is closed, or there is no such file")
+    other_maps[owner].resize(length)
 
 
 def received(into, data):

@@ -54,7 +54,7 @@ pub fn home(name: &str) -> (&str, &str) {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
         "Lender" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received"
-        | "written" => (HELPERS_MODULE, name),
+        | "truncate_file" | "written" => (HELPERS_MODULE, name),
         "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
         | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -425,6 +425,7 @@ operations! {
     ReadByte: Method("read_byte"), Exporter of Mmap, 0 of [], Value, 3;
     WriteByte: Method("write_byte"), Exporter of Mmap, 1 of [Byte], Value, 3;
     FileSize: Method("size"), Exporter of Mmap, 0 of [], Value, 1;
+    TruncateFile: Call("truncate_file"), Nothing, 2 of [File Size], Value, 2;
     Move: Method("move"), Exporter of Mmap, 3 of [Index Index Index], Value, 4;
     Advise: Method("madvise"), Exporter of Mmap, 1 of [Advice Offset Index], Value, 1;
     // Exporters and views alike.
@@ -501,7 +502,7 @@ operations! {
     ContiguousStrides: Call("contiguous_strides"), Nothing, 3 of [Numbers Small Order], Value, 1;
     FillInfo: Call("fill_info"), Nothing, 3 of [Block Small Flags], Value, 2;
     SizeFromFormat: Call("size_from_format"), Nothing, 1 of [StructFormat], Value, 1;
-    ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 2;
+    ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 4;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

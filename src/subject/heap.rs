@@ -270,6 +270,9 @@ pub trait Heap {
     fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize);
     /// The length of the file of an open map, if it has one.
     fn file_length(&self, exporter: Slot) -> Option<usize>;
+    /// Gives the file of an open map that is shared another length, not zero and within its one page, and leaves the map
+    /// as long as it is: what the map shows behind the end of the file is zero, until it is written.
+    fn truncate_file(&mut self, exporter: Slot, length: usize);
     /// Gives an open map another length, not zero, and its file with it. Without a file, what is new is what was
     /// there before in its last page; a file that was cut off begins again with zeros.
     fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported>;

@@ -94,6 +94,7 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::NewCArray => carrays::make(heap, step),
         Op::ResizeCArray => carrays::resize(heap, step),
+        Op::TruncateFile => maps::truncate_file(heap, step),
         Op::NewByteArray
         | Op::NewBytes
         | Op::NewArray

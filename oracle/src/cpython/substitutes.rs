@@ -32,11 +32,14 @@ const OTHERWISE: &[(Class, Op, &str)] = &[
 ];
 
 /// What CPython's own does otherwise with an argument of a class, and why. It fails there before it changes anything.
-const OTHERWISE_WITH: &[(Op, Class, &str)] = &[(
-    Op::SetItem,
-    Class::Mmap,
-    "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
-)];
+const OTHERWISE_WITH: &[(Op, Class, &str)] = &[
+    (
+        Op::SetItem,
+        Class::Mmap,
+        "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
+    ),
+    (Op::TruncateFile, Class::Mmap, "`helpers.py` knows the files of Python's own maps alone"),
+];
 
 /// The classes, and what they are asked.
 #[derive(Debug)]
@@ -145,17 +148,20 @@ impl CPython {
             let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
             Some(class_of(&pynative::provider(own.bind(py))?))
         };
-        let asks = match step.receiver {
-            None => substitutes.asks(made_by(step.op)?, step.op),
-            Some(slot) => match ours(&slot) {
-                Some(class) => substitutes.asks(class, step.op),
-                None => !step.args.iter().any(|arg| match arg {
-                    Arg::Slot(arg) if slot.kind == SlotKind::Exporter => ours(arg).is_some_and(|class| {
-                        OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
-                    }),
-                    _ => false,
-                }),
-            },
+        let given_otherwise = |arg: &Arg| match arg {
+            Arg::Slot(arg) => ours(arg).is_some_and(|class| {
+                OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
+            }),
+            _ => false,
+        };
+        let class = match step.receiver {
+            None => made_by(step.op),
+            Some(slot) => ours(&slot),
+        };
+        let asks = match class {
+            Some(class) => substitutes.asks(class, step.op),
+            None if step.receiver.is_some_and(|slot| slot.kind != SlotKind::Exporter) => true,
+            None => !step.args.iter().any(given_otherwise),
         };
         if asks {
             return None;

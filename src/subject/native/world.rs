@@ -126,6 +126,13 @@ impl Heap for Native {
         length.map(|length| length.expect("the file is open") as usize)
     }
 
+    fn truncate_file(&mut self, exporter: Slot, length: usize) {
+        let Provider::Mmap(map) = self.exporter(exporter) else { unreachable!("{exporter} is no map") };
+        let truncate = map.operate(|operation| operation.truncate_file(length as u64));
+        let truncated = truncate.expect("a closed object is asked nothing").expect("the map is of a file");
+        truncated.expect("a file of a few bytes can have a few more or less");
+    }
+
     fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported> {
         let Provider::Mmap(map) = self.exporter(exporter) else { unreachable!("{exporter} is no map") };
         match map.operate(|operation| operation.remap(length)).expect("a closed object is asked nothing") {

@@ -1,6 +1,7 @@
 # What programs call that no module of Python has: classes that lend a buffer, and calls into C that hold one while they
 # work, from end to end.
 # A script that reproduces a finding carries these lines.
+import sys
 import weakref
 
 
@@ -141,6 +142,38 @@ def read_from_file(into, data):
         return file.readinto(into)
 
 
+# The str of each text: what an object holds itself, __getstate__ would show.
+strings = weakref.WeakKeyDictionary()
+
+
+class Text:
+    """Immutable text, which has no buffer, as str has none, but can be locked for reading (PEP 298)."""
+
+    __slots__ = ("__weakref__",)
+
+    def __new__(cls, text):
+        if not isinstance(text, str):
+            raise TypeError("a text is made of a str")
+        made = super().__new__(cls)
+        strings[made] = text
+        return made
+
+    def __len__(self):
+        return len(strings[self])
+
+    def __getitem__(self, key):
+        return strings[self][key]
+
+    def memory(self):
+        """The characters as they lie in memory, each as wide as the widest needs (PEP 393)."""
+        text = strings[self]
+        widest = max(text, default="")
+        if widest <= "\xff":
+            return text.encode("latin-1")
+        code = "utf-16" if widest <= "\uffff" else "utf-32"
+        return text.encode("%s-%se" % (code, sys.byteorder[0]), "surrogatepass")
+
+
 def lock(owner, access="read"):
     """Locks memory, by the interface of PEP 298 if the object has it. No class of CPython's has."""
     if access not in ("read", "write"):
@@ -158,6 +191,8 @@ class Locked:
         import mmap
         import pickle
         writable = (bytearray, array.array, mmap.mmap)
+        if isinstance(owner, Text) and not write:
+            owner = owner.memory()
         if not isinstance(owner, writable if write else writable + (bytes,)):
             raise TypeError("objects of this type cannot be locked so")
         self.view = pickle.PickleBuffer(owner).raw()

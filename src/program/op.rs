@@ -53,8 +53,8 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "Lender" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received"
-        | "truncate_file" | "written" => (HELPERS_MODULE, name),
+        "Lender" | "Text" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file"
+        | "received" | "truncate_file" | "written" => (HELPERS_MODULE, name),
         "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
         | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -84,11 +84,13 @@ pub enum Class {
     Lock,
     /// A class with `__buffer__`.
     Lender,
+    /// Text that can be locked and has no buffer.
+    Text,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 10] = [
+    pub const ALL: [Class; 11] = [
         Class::Bytes,
         Class::ByteArray,
         Class::Array,
@@ -99,6 +101,7 @@ impl Class {
         Class::PyBuffer,
         Class::Lock,
         Class::Lender,
+        Class::Text,
     ];
 
     /// What makes one in a program.
@@ -114,6 +117,7 @@ impl Class {
             Class::Lock => "lock",
             Class::Lender => "Lender",
             Class::CArray => "ctypes_array",
+            Class::Text => "Text",
         }
     }
 }
@@ -363,6 +367,7 @@ operations! {
     NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 5;
     MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 1;
     NewCArray: Call("ctypes_array"), Nothing, 1 of [Buffer], Into(Exporter), 6;
+    NewText: Call("Text"), Nothing, 1 of [Text], Into(Exporter), 2;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 24;

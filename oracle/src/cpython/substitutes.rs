@@ -1,5 +1,6 @@
 //! The subject `pynative`: the classes of [`crate::pynative`] stand where CPython's own `bytearray`, `array.array` and
-//! `mmap.mmap` would. Everything else is CPython's own, and uses their memory.
+//! `mmap.mmap` would, and where `helpers.py` has a class of its own for text. Everything else is CPython's own, and uses
+//! their memory.
 //!
 //! An operation of such an object is asked of its class if that has it, and CPython's as well. The classes have what makes
 //! an exporter: what lends the memory out, and what would move it. What they lack, and what they mean to do
@@ -14,7 +15,7 @@ use pyo3::types::{PyAnyMethods, PyType};
 use pyo3::{Bound, PyTypeInfo, Python};
 
 use super::CPython;
-use crate::pynative::{self, Array, ByteArray, Mmap};
+use crate::pynative::{self, Array, ByteArray, Mmap, Text};
 use crate::raw_buffer::{self as raw, Object, Type, ViewFields};
 
 /// What a class has and does otherwise than CPython's, and why.
@@ -85,6 +86,7 @@ fn made_by(op: Op) -> Option<Class> {
         Op::NewByteArray => Some(Class::ByteArray),
         Op::NewArray => Some(Class::Array),
         Op::NewMmap | Op::MapFile => Some(Class::Mmap),
+        Op::NewText => Some(Class::Text),
         _ => None,
     }
 }
@@ -93,6 +95,7 @@ fn class_of(exporter: &Provider) -> Class {
     match exporter {
         Provider::ByteArray(_) => Class::ByteArray,
         Provider::Array(_) => Class::Array,
+        Provider::Text(_) => Class::Text,
         _ => Class::Mmap,
     }
 }
@@ -101,6 +104,7 @@ fn type_of(py: Python<'_>, class: Class) -> Bound<'_, PyType> {
     match class {
         Class::ByteArray => ByteArray::type_object(py),
         Class::Array => Array::type_object(py),
+        Class::Text => Text::type_object(py),
         _ => Mmap::type_object(py),
     }
 }
@@ -108,7 +112,7 @@ fn type_of(py: Python<'_>, class: Class) -> Bound<'_, PyType> {
 impl Substitutes {
     pub(super) fn new(py: Python<'_>) -> Substitutes {
         let info = py.version_info();
-        let classes = [Class::ByteArray, Class::Array, Class::Mmap];
+        let classes = [Class::ByteArray, Class::Array, Class::Mmap, Class::Text];
         let has = |class: Class, op: Op| {
             if OTHERWISE.iter().any(|&(other, what, _)| (other, what) == (class, op)) {
                 return false;

@@ -15,7 +15,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let exporter = receiver(step);
             match heap.flavour(exporter) {
                 // `object.__init__`, which accepts anything after another `__new__`.
-                Flavour::Bytes | Flavour::Array(_) | Flavour::Mmap(_) => Ok(Value::None),
+                Flavour::Bytes | Flavour::Array(_) | Flavour::Mmap(_) | Flavour::Text(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 Flavour::Stream => super::streams::init(heap, step),
                 Flavour::CArray => super::carrays::run(heap, step),

@@ -10,10 +10,11 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, NotLent, Owner, Source, Version, length_for_iterator, next_offset,
 };
+use super::super::item::character;
 use super::{Held, Iteration, Native, Place, Target, cursor, export, flavour, gather, is_closed, operate};
 use crate::exporter::{
     Access, Answer, Array, Body, ByteArray, Bytes, CArray, Closing, Export, Exported, Format, Layout, Lender,
-    LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, View,
+    LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, Text, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot, SlotKind};
@@ -76,6 +77,10 @@ impl Heap for Native {
             }
             Flavour::Stream => Stream::new(bytes).into(),
             Flavour::CArray => CArray::new(bytes).into(),
+            Flavour::Text(width) => {
+                let characters: Vec<u32> = bytes.chunks_exact(width.into()).map(character).collect();
+                Text::from_characters(&characters).expect("programs have characters alone").into()
+            }
         };
         self.exporters.put(dest, exporter);
     }

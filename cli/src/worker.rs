@@ -277,11 +277,10 @@ fn listen(child: &mut Child) -> Receiver<Reply> {
 
 /// An end that is not a success, in words that do not depend on the machine.
 fn describe(status: ExitStatus) -> String {
-    const NAMES: [(i32, &str); 8] = [
+    const NAMES: [(i32, &str); 7] = [
         (4, "SIGILL"),
         (5, "SIGTRAP"),
         (6, "SIGABRT"),
-        (7, "SIGBUS"),
         (8, "SIGFPE"),
         (9, "SIGKILL"),
         (11, "SIGSEGV"),
@@ -289,6 +288,8 @@ fn describe(status: ExitStatus) -> String {
     ];
     match (status.signal(), status.code()) {
         (Some(6), _) => "abort".to_owned(),
+        // What else raises it, such as broken memory, is rare, and no work of a program.
+        (Some(7), _) => "signal 7 (SIGBUS): a page of a map lies behind the end of its file".to_owned(),
         (Some(signal), _) => {
             let name = NAMES.iter().find(|(number, _)| *number == signal).map_or("another", |(_, name)| name);
             format!("signal {signal} ({name})")

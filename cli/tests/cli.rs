@@ -237,6 +237,31 @@ fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step(
 }
 
 #[test]
+fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
+    const CAUSE: &str = "signal 7 (SIGBUS): a page of a map lies behind the end of its file";
+    let folder = folder();
+    let words = ["run", "--programs", "12", "--seed", "3", "--jobs", "1", "--format", "json"];
+    let mut command = buflock(folder.path(), &words);
+    let run = output(command.args(["--subjects", "native"]).env("BUFLOCK_DIE_AT", "5:2:bus"));
+    assert_eq!(code(&run), 1, "{run:?}");
+    assert_eq!((&summary(&run)["programs"], &summary(&run)["verdicts"]["diverge"]), (&12.into(), &1.into()));
+    let [(_, text)] = &findings(folder.path())[..] else { panic!("{run:?}") };
+    for part in [format!("died: {CAUSE}\n"), "# clause D3: ".to_owned(), "at step 3\n".to_owned()] {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
+    let signature = text.lines().find(|line| line.starts_with("# signature: ")).expect("a signature");
+    assert!(signature.contains("/D3/") && signature.ends_with("/signal 7 (SIGBUS)"), "{signature}");
+    // One after the other, each in a worker of its own.
+    write(folder.path(), "all/one.prog", "b0 = bytearray(2)\nlen(b0)  #! 2\n");
+    write(folder.path(), "all/other.prog", "b0 = bytearray(3)\nb0.clear()  #! ok\n");
+    let recorded = format!("{}:1:bus", u64::MAX);
+    for (words, count) in [(["replay", "all"], 2), (["show", "all/one.prog"], 1)] {
+        let seen = output(buflock(folder.path(), &words).env("BUFLOCK_DIE_AT", &recorded));
+        assert_eq!((code(&seen), out(&seen).matches(CAUSE).count()), (1, count), "{seen:?}");
+    }
+}
+
+#[test]
 fn a_worker_that_hangs_is_ended_and_is_a_finding() {
     let folder = folder();
     let words =

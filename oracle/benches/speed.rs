@@ -341,6 +341,7 @@ impl RawLoop {
                     slice
                 }
                 Arg::Slot(slot) => ffi::Py_NewRef(*self.slot(*slot)),
+                Arg::Hook(_) => unreachable!("the programs of the benchmark have no hooks"),
             }
         }
     }

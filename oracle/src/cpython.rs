@@ -424,14 +424,21 @@ fn exhausted(py: Python<'_>) -> Result<Performed, Raised> {
 pub fn callable<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let (module, path) = home(name);
     let module = match module {
-        HELPERS_MODULE => {
-            let text = std::ffi::CString::new(HELPERS).expect("no line contains a zero");
-            PyModule::from_code(py, &text, c"helpers.py", c"helpers")?
-        }
+        HELPERS_MODULE => helpers(py)?,
         RAW_BUFFER_MODULE => raw::held::module(py)?,
         _ => py.import(module)?,
     };
     path.split('.').try_fold(module.into_any(), |object, name| object.getattr(name))
+}
+
+/// The module of what no module of Python has. There is one: its classes are told apart, and it knows what it has made.
+fn helpers(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    static MODULE: PyOnceLock<pyo3::Py<PyModule>> = PyOnceLock::new();
+    let run = || {
+        let text = std::ffi::CString::new(HELPERS).expect("no line contains a zero");
+        PyModule::from_code(py, &text, c"helpers.py", c"helpers").map(Bound::unbind)
+    };
+    MODULE.get_or_try_init(py, run).map(|module| module.bind(py).clone())
 }
 
 /// What runs `with it: pass`, as no function of the C API does.
@@ -514,7 +521,7 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
             let code = raw::typecode(py, object).expect("an array has a type code");
             Value::Array(code, contents(object))
         }
-        Type::Mmap | Type::BytesIO | Type::CArray | Type::Other => {
+        Type::Mmap | Type::BytesIO | Type::CArray | Type::Text | Type::Other => {
             Value::Foreign(raw::type_name(py, object).into())
         }
     }
@@ -694,6 +701,7 @@ fn flavour(py: Python<'_>, object: &Object) -> Option<Flavour> {
         Type::Mmap => Flavour::Mmap(Mapping::WRITE),
         Type::BytesIO => Flavour::Stream,
         Type::CArray => Flavour::CArray,
+        Type::Text => Flavour::Text(raw::character_width(py, object)),
         _ => return None,
     })
 }

@@ -48,7 +48,7 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
 
-/// The exporter in an object, if it is one of those that export.
+/// The exporter in an object, if it is one of those that export or are locked.
 pub fn provider(object: &Bound<'_, PyAny>) -> Option<Provider> {
     if let Ok(array) = object.cast_exact::<ByteArray>() {
         Some(array.get().0.clone().into())
@@ -56,6 +56,8 @@ pub fn provider(object: &Bound<'_, PyAny>) -> Option<Provider> {
         Some(array.get().0.clone().into())
     } else if let Ok(map) = object.cast_exact::<Mmap>() {
         Some(map.get().0.clone().into())
+    } else if let Ok(text) = object.cast_exact::<Text>() {
+        Some(text.get().0.clone().into())
     } else {
         None
     }
@@ -74,6 +76,7 @@ pub fn object(py: Python<'_>, exporter: Provider) -> PyResult<Py<PyAny>> {
         Provider::ByteArray(array) => ByteArray(array).into_py_any(py),
         Provider::Array(array) => Array(array).into_py_any(py),
         Provider::Mmap(map) => Mmap(map).into_py_any(py),
+        Provider::Text(text) => Text(text).into_py_any(py),
         other => unreachable!("{} is of no class here", other.name()),
     }
 }

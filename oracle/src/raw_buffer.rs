@@ -135,6 +135,8 @@ pub enum Type {
     BytesIO,
     /// An array of `ctypes`
     CArray,
+    /// `Text` of `helpers.py`
+    Text,
     /// `list`
     List,
     /// `tuple`
@@ -494,11 +496,21 @@ pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -
     if let Some(exporter) = objects::ours(py, object) {
         return f(&objects::contents(&exporter));
     }
+    if type_of(py, object) == Type::Text {
+        let memory = object.bind(py).call_method0("memory").expect("a text tells its memory").unbind();
+        return with_contents(py, &memory, f);
+    }
     let (start, length) = block(py, object.as_ptr());
     // SAFETY: the object's memory holds so many bytes until something resizes it, which nothing does
     // during `f`: the thread stays attached, in lockstep no other thread runs the program, and `f`
     // gets no token.
     f(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+/// The bytes of each character of a text; 1 if it has none.
+pub fn character_width(py: Python<'_>, text: &Object) -> u8 {
+    let characters = length(py, text).expect("a text has a length") as usize;
+    with_contents(py, text, <[u8]>::len).checked_div(characters).unwrap_or(1) as u8
 }
 
 /// Whether it is a `bytearray`.

@@ -4,8 +4,8 @@
 //! buflock-worker --page FILE [--core N] [--subjects LIST]
 //! ```
 //! Two variables of the environment are for tests: `BUFLOCK_DIE_AT=INDEX:STEP[:HOW]` lets a worker
-//! end at a step of a generated program, by `kill` (without it), `abort`, `segv` (in the C code of CPython),
-//! `hang` or `bloat`; and
+//! end at a step of a generated program, by `kill` (without it), `abort`, `segv` and `bus` (in the C code of
+//! CPython), `hang` or `bloat`, or of the program that it is given to record if INDEX is the greatest there is; and
 //! `BUFLOCK_PLANT=FAULT` plants one of `buflock::exporter::Fault` in the native exporters.
 
 use std::cell::Cell;
@@ -160,6 +160,17 @@ impl Watch for Watcher {
     }
 }
 
+/// Reads a map of which the file has been cut off.
+const READ_BEHIND_A_FILE: &std::ffi::CStr = c"
+import mmap, tempfile
+with tempfile.TemporaryFile() as file:
+    file.write(b'a')
+    file.flush()
+    cut = mmap.mmap(file.fileno(), 1)
+    file.truncate(0)
+    cut[0]
+";
+
 #[derive(Clone)]
 struct Death {
     index: u64,
@@ -188,6 +199,10 @@ impl Death {
             "segv" => Python::attach(|py| {
                 let died = py.run(c"import ctypes; ctypes.string_at(0)", None, None);
                 unreachable!("reading at NULL gave {died:?}")
+            }),
+            "bus" => Python::attach(|py| {
+                let died = py.run(READ_BEHIND_A_FILE, None, None);
+                unreachable!("reading behind the end of a file gave {died:?}")
             }),
             "bloat" => {
                 let mut bloat = Vec::new();

@@ -316,6 +316,17 @@ impl Operation<'_, Map> {
         let backing = self.block().backing.as_ref()?;
         Some(backing.file.metadata().map(|metadata| metadata.len()).map_err(MapError::from))
     }
+
+    /// Gives the file another length and leaves the map as it is, exports or not, as whoever else has opened the file may
+    /// at any moment. `None` if there is no file. In the page in which the file ends, what is behind its end is zero until
+    /// it is written, and never gets into the file; an access to a page behind that one is SIGBUS.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn truncate_file(&self, len: u64) -> Option<Result<(), MapError>> {
+        let backing = self.block().backing.as_ref()?;
+        Some(backing.file.set_len(len).map_err(MapError::from))
+    }
 }
 
 /// Pages that this object has mapped.

@@ -117,6 +117,15 @@ impl Text {
         self.0.units.width()
     }
 
+    /// A copy of what a lock gives out: the characters, each in [`width`](Self::width) bytes in the order of the machine.
+    pub fn memory(&self) -> Vec<u8> {
+        match &*self.0.units {
+            Units::One(units) => units.to_vec(),
+            Units::Two(units) => units.iter().flat_map(|unit| unit.to_ne_bytes()).collect(),
+            Units::Four(units) => units.iter().flat_map(|unit| unit.to_ne_bytes()).collect(),
+        }
+    }
+
     /// Locks at this moment.
     #[inline]
     pub fn exports(&self) -> usize {
@@ -198,7 +207,7 @@ mod tests {
                     _ => unit.to_ne_bytes().to_vec(),
                 })
                 .collect();
-            assert_eq!(locked(&object), expected);
+            assert_eq!((locked(&object), object.memory()), (expected.clone(), expected));
             assert_eq!(object.exports(), 0);
         }
     }

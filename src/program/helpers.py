@@ -1,6 +1,8 @@
 # What programs call that no module of Python has: classes that lend a buffer, and calls into C that hold one while they
 # work, from end to end.
 # A script that reproduces a finding carries these lines.
+import sys
+import weakref
 
 
 class SilentLender:
@@ -39,7 +41,6 @@ class TellingLender(SilentLender):
     """The same with __release_buffer__. A view that it has not lent, or that comes twice, is an error there."""
 
     def __buffer__(self, flags):
-        import weakref
         view = super().__buffer__(flags)
         if self.body in ("lends", "readonly"):
             self.lent.append(weakref.ref(view))
@@ -87,6 +88,10 @@ def written(parts):
         os.close(theirs)
 
 
+# Of each map of a file another map of it, which may give the file a length that the first is not told of.
+other_maps = weakref.WeakKeyDictionary()
+
+
 def mapped_file(contents, length=0, access=0):
     """A map of a file that has no name, which holds these contents."""
     import mmap
@@ -98,7 +103,23 @@ def mapped_file(contents, length=0, access=0):
         file = tempfile.TemporaryFile(buffering=0)
     with file:
         file.write(contents)
-        return mmap.mmap(file.fileno(), length, access=access)
+        made = mmap.mmap(file.fileno(), length, access=access)
+        other_maps[made] = mmap.mmap(file.fileno(), 0)
+        return made
+
+
+def truncate_file(owner, length):
+    """Gives the file of a map another length behind the back of the map, as whoever else maps or has opened it may."""
+    import mmap
+    import operator
+    if not isinstance(owner, mmap.mmap):
+        raise TypeError("objects of this type have no file")
+    length = operator.index(length)
+    if not -1 << 63 <= length < 1 << 63:
+        raise OverflowError("the length of a file has 64 bits")
+    if owner.closed or owner not in other_maps or length < 0:
+        raise ValueError("the map is closed, or there is no such file")
+    other_maps[owner].resize(length)
 
 
 def received(into, data):
@@ -121,6 +142,38 @@ def read_from_file(into, data):
         return file.readinto(into)
 
 
+# The str of each text: what an object holds itself, __getstate__ would show.
+strings = weakref.WeakKeyDictionary()
+
+
+class Text:
+    """Immutable text, which has no buffer, as str has none, but can be locked for reading (PEP 298)."""
+
+    __slots__ = ("__weakref__",)
+
+    def __new__(cls, text):
+        if not isinstance(text, str):
+            raise TypeError("a text is made of a str")
+        made = super().__new__(cls)
+        strings[made] = text
+        return made
+
+    def __len__(self):
+        return len(strings[self])
+
+    def __getitem__(self, key):
+        return strings[self][key]
+
+    def memory(self):
+        """The characters as they lie in memory, each as wide as the widest needs (PEP 393)."""
+        text = strings[self]
+        widest = max(text, default="")
+        if widest <= "\xff":
+            return text.encode("latin-1")
+        code = "utf-16" if widest <= "\uffff" else "utf-32"
+        return text.encode("%s-%se" % (code, sys.byteorder[0]), "surrogatepass")
+
+
 def lock(owner, access="read"):
     """Locks memory, by the interface of PEP 298 if the object has it. No class of CPython's has."""
     if access not in ("read", "write"):
@@ -138,6 +191,8 @@ class Locked:
         import mmap
         import pickle
         writable = (bytearray, array.array, mmap.mmap)
+        if isinstance(owner, Text) and not write:
+            owner = owner.memory()
         if not isinstance(owner, writable if write else writable + (bytes,)):
             raise TypeError("objects of this type cannot be locked so")
         self.view = pickle.PickleBuffer(owner).raw()

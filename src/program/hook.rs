@@ -78,7 +78,8 @@ calls! {
         Find 0, Find 1, Find 2, RFind 0, RFind 1, RFind 2, StartsWith 1, StartsWith 2, Split 1, Replace 2, Read 0, Read1 0,
         ReadLine 0, Seek 0, Seek 1, Truncate 0, Flush 0, Flush 1, WriteByte 0, Move 0, Move 1, Move 2, Advise 0, Advise 1,
         Advise 2, Count 0, Count 1, Count 2, IndexOf 0, IndexOf 1, IndexOf 2, Hex 1, Item 0, SetItem 0, SetItem 1,
-        DelItem 0, Contains 0, LockedWrite 0, Crc32 1, Hexlify 2, PackInto 2, PackInto 3, UnpackFrom 2, ResizeCArray 1;
+        DelItem 0, Contains 0, LockedWrite 0, Crc32 1, Hexlify 2, PackInto 2, PackInto 3, UnpackFrom 2, ResizeCArray 1,
+        TruncateFile 1;
     // `PyFloat_AsDouble`, of items.
     Float: Append 0, Insert 1, SetItem 1, PackInto 3;
     // `PyObject_IsTrue`, of items of format `?`.

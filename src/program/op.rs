@@ -53,8 +53,8 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "Lender" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file" | "received"
-        | "written" => (HELPERS_MODULE, name),
+        "Lender" | "Text" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file"
+        | "received" | "truncate_file" | "written" => (HELPERS_MODULE, name),
         "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
         | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -84,11 +84,13 @@ pub enum Class {
     Lock,
     /// A class with `__buffer__`.
     Lender,
+    /// Text that can be locked and has no buffer.
+    Text,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 10] = [
+    pub const ALL: [Class; 11] = [
         Class::Bytes,
         Class::ByteArray,
         Class::Array,
@@ -99,6 +101,7 @@ impl Class {
         Class::PyBuffer,
         Class::Lock,
         Class::Lender,
+        Class::Text,
     ];
 
     /// What makes one in a program.
@@ -114,6 +117,7 @@ impl Class {
             Class::Lock => "lock",
             Class::Lender => "Lender",
             Class::CArray => "ctypes_array",
+            Class::Text => "Text",
         }
     }
 }
@@ -363,6 +367,7 @@ operations! {
     NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 5;
     MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 1;
     NewCArray: Call("ctypes_array"), Nothing, 1 of [Buffer], Into(Exporter), 6;
+    NewText: Call("Text"), Nothing, 1 of [Text], Into(Exporter), 2;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.
     Append: Method("append"), Exporter of ByteArray | Array, 1 of [Byte], Value, 24;
@@ -425,6 +430,7 @@ operations! {
     ReadByte: Method("read_byte"), Exporter of Mmap, 0 of [], Value, 3;
     WriteByte: Method("write_byte"), Exporter of Mmap, 1 of [Byte], Value, 3;
     FileSize: Method("size"), Exporter of Mmap, 0 of [], Value, 1;
+    TruncateFile: Call("truncate_file"), Nothing, 2 of [File Size], Value, 2;
     Move: Method("move"), Exporter of Mmap, 3 of [Index Index Index], Value, 4;
     Advise: Method("madvise"), Exporter of Mmap, 1 of [Advice Offset Index], Value, 1;
     // Exporters and views alike.
@@ -501,7 +507,7 @@ operations! {
     ContiguousStrides: Call("contiguous_strides"), Nothing, 3 of [Numbers Small Order], Value, 1;
     FillInfo: Call("fill_info"), Nothing, 3 of [Block Small Flags], Value, 2;
     SizeFromFormat: Call("size_from_format"), Nothing, 1 of [StructFormat], Value, 1;
-    ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 2;
+    ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 4;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
 }

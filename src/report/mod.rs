@@ -179,8 +179,9 @@ impl Finding {
                 None => format!("{:?}", step.op),
             },
         );
-        // A number in it is a limit or a code, and says nothing about what happened.
+        // A number in it is a limit or a code, and says nothing about what happened; nor does a cause name it.
         let short = what.split(" over ").next().unwrap_or(what);
+        let short = short.split(": ").next().unwrap_or(short);
         let subject = subjects.join("+");
         let told = Told {
             clause: Clause::D3.to_string(),

@@ -196,6 +196,9 @@ fn picture(picture: &Picture) -> String {
         Picture::Exporter { flavour: Flavour::CArray, bytes, .. } => {
             format!("(\"ctypes_array\", {})", Literal(bytes))
         }
+        Picture::Exporter { flavour: Flavour::Text(_), bytes, .. } => {
+            format!("(\"Text\", {})", Literal(bytes))
+        }
         Picture::Exporter { flavour: Flavour::ByteArray, bytes, .. } => {
             format!("(\"bytearray\", {})", Literal(bytes))
         }

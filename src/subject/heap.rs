@@ -107,6 +107,8 @@ pub enum Flavour {
     CArray,
     /// `io.BytesIO`: resizable, and can be closed. It has a cursor, and no buffer but by `getbuffer`.
     Stream,
+    /// Text: immutable characters of so many bytes, which are locked and have no buffer.
+    Text(u8),
 }
 
 impl Flavour {
@@ -119,6 +121,7 @@ impl Flavour {
             Flavour::Mmap(_) => Class::Mmap,
             Flavour::CArray => Class::CArray,
             Flavour::Stream => Class::BytesIO,
+            Flavour::Text(_) => Class::Text,
         }
     }
 
@@ -130,7 +133,7 @@ impl Flavour {
                 Layout::bytes(length, false).recast(Format::new(code.code()), &[items])
             }
             Flavour::CArray => Layout::bytes(length, false).recast(CArray::FORMAT, &[length as isize]),
-            Flavour::Bytes => Layout::bytes(length, true),
+            Flavour::Bytes | Flavour::Text(_) => Layout::bytes(length, true),
             Flavour::Mmap(mapping) => Layout::bytes(length, mapping.readonly),
             Flavour::ByteArray | Flavour::Stream => Layout::bytes(length, false),
         }
@@ -142,6 +145,7 @@ impl Flavour {
             Flavour::Array(code) => Form::Array(code),
             // As a sequence a map has `bytes` of one byte.
             Flavour::Mmap(_) => Form::View(Format::new(Code::Char)),
+            Flavour::Text(_) => Form::Text,
             _ => Form::View(Format::BYTES),
         }
     }
@@ -151,6 +155,7 @@ impl Flavour {
     pub const fn itemsize(self) -> usize {
         match self {
             Flavour::Array(code) => code.itemsize(),
+            Flavour::Text(width) => width as usize,
             _ => 1,
         }
     }
@@ -159,7 +164,7 @@ impl Flavour {
     pub const fn unhashable(self) -> Option<ErrorClass> {
         match self {
             Flavour::ByteArray | Flavour::Array(_) | Flavour::CArray => Some(ErrorClass::TypeError),
-            Flavour::Bytes | Flavour::Mmap(_) | Flavour::Stream => None,
+            Flavour::Bytes | Flavour::Mmap(_) | Flavour::Stream | Flavour::Text(_) => None,
         }
     }
 }
@@ -171,6 +176,8 @@ pub enum Form {
     View(Format),
     /// What an array of this type makes of them.
     Array(TypeCode),
+    /// A character of a text, in as many bytes as there are.
+    Text,
 }
 
 /// The memory of one exporter during one of its own operations, which is atomic with respect to
@@ -301,6 +308,9 @@ pub trait Heap {
     fn map_file(&mut self, dest: Slot, mapping: Mapping, contents: &[u8], length: usize);
     /// The length of the file of an open map, if it has one.
     fn file_length(&self, exporter: Slot) -> Option<usize>;
+    /// Gives the file of an open map that is shared another length, not zero and within its one page, and leaves the map
+    /// as long as it is: what the map shows behind the end of the file is zero, until it is written.
+    fn truncate_file(&mut self, exporter: Slot, length: usize);
     /// Gives an open map another length, not zero, and its file with it. Without a file, what is new is what was
     /// there before in its last page; a file that was cut off begins again with zeros.
     fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported>;

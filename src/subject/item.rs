@@ -19,6 +19,7 @@ pub fn value(version: Version, form: Form, bytes: &[u8]) -> Result<Value, ErrorC
     match form {
         Form::View(format) => unpack(version, format, bytes),
         Form::Array(code) => get(version, code, bytes).map(Item::into_value),
+        Form::Text => Ok(text([character(bytes)])),
     }
 }
 
@@ -119,6 +120,15 @@ pub fn text(codes: impl IntoIterator<Item = u32>) -> Value {
 
 /// The last code point.
 pub const LAST: u32 = char::MAX as u32;
+
+/// The code point of a character of a text, which has one byte, two or four.
+pub fn character(bytes: &[u8]) -> u32 {
+    match *bytes {
+        [one] => one.into(),
+        [one, other] => u16::from_ne_bytes([one, other]).into(),
+        _ => code_point(bytes),
+    }
+}
 
 /// The code point of a character of an array, whatever it is.
 pub fn code_point(bytes: &[u8]) -> u32 {

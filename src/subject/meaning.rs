@@ -15,6 +15,7 @@ mod make;
 mod maps;
 mod requests;
 mod streams;
+mod texts;
 mod views;
 
 use super::heap::{Buffer, Flavour, Heap, NotLent, Source};
@@ -97,6 +98,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::NewCArray => carrays::make(heap, step),
         Op::ResizeCArray => carrays::resize(heap, step),
+        Op::NewText => texts::make(heap, step),
+        Op::TruncateFile => maps::truncate_file(heap, step),
         Op::NewByteArray
         | Op::NewBytes
         | Op::NewArray
@@ -155,6 +158,7 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Flavour::Mmap(_) => maps::run(heap, step),
             Flavour::Stream => streams::run(heap, step),
             Flavour::CArray => carrays::run(heap, step),
+            Flavour::Text(_) => texts::run(heap, step),
         },
     }
 }
@@ -228,7 +232,7 @@ fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
     match arg {
         Arg::Bytes(_) => true,
         Arg::Slot(slot) => match slot.kind {
-            SlotKind::Exporter => heap.flavour(*slot) != Flavour::Stream,
+            SlotKind::Exporter => !matches!(heap.flavour(*slot), Flavour::Stream | Flavour::Text(_)),
             SlotKind::Export => requests::has_buffer(heap, *slot),
             _ => true,
         },
@@ -389,6 +393,7 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
                 Flavour::Array(code) => arrays::items(heap, *slot, code),
                 Flavour::Mmap(_) => maps::items(heap, *slot),
                 Flavour::Stream => streams::lines(heap, *slot),
+                Flavour::Text(_) => Ok(texts::items(heap, *slot)),
                 _ => Ok(ints(&contents(heap, *slot))),
             },
             SlotKind::View => views::items(heap, *slot),

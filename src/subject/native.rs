@@ -229,6 +229,7 @@ fn flavour(provider: &Provider) -> Flavour {
         Provider::Mmap(map) => Flavour::Mmap(map.mapping()),
         Provider::Stream(_) => Flavour::Stream,
         Provider::CArray(_) => Flavour::CArray,
+        Provider::Text(text) => Flavour::Text(text.width() as u8),
         other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
@@ -243,6 +244,7 @@ fn operate<R>(provider: &Provider, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         Provider::Mmap(map) => map.operate(|operation| f(operation)).expect(open),
         Provider::Stream(stream) => stream.operate(|operation| f(operation)).expect(open),
         Provider::CArray(array) => array.operate(|operation| f(operation)),
+        Provider::Text(text) => f(&mut Immutable(&text.memory())),
         other => unreachable!("no slot of exporters holds a {}", other.name()),
     }
 }
@@ -277,6 +279,7 @@ pub fn picture(exporter: &Provider) -> Picture {
 pub fn is_free(exporter: &Provider) -> bool {
     match exporter {
         Provider::Bytes(bytes) => bytes.exports() == 0,
+        Provider::Text(text) => text.exports() == 0,
         Provider::Mmap(map) => map.close(Closing::Refuse).is_ok(),
         exporter => is_closed(exporter) || operate(exporter, |memory| memory.splice(0, 0, &[]).is_ok()),
     }
@@ -326,6 +329,7 @@ pub fn shows(exporter: &Provider, shown: Shown<'_>) -> bool {
                 && match exporter {
                     Provider::Array(array) => array.operate(|operation| operation.equals(bytes)),
                     Provider::CArray(array) => array.operate(|operation| operation.equals(bytes)),
+                    Provider::Text(text) => same_bytes(&text.memory(), bytes),
                     Provider::Mmap(map) => map.operate(|operation| operation.equals(bytes)) == Ok(true),
                     Provider::Stream(stream) => {
                         stream.operate(|operation| operation.equals(bytes)) == Ok(true)

@@ -1,5 +1,6 @@
 //! The subject `pynative`: the classes of [`crate::pynative`] stand where CPython's own `bytearray`, `array.array` and
-//! `mmap.mmap` would. Everything else is CPython's own, and uses their memory.
+//! `mmap.mmap` would, and where `helpers.py` has a class of its own for text. Everything else is CPython's own, and uses
+//! their memory.
 //!
 //! An operation of such an object is asked of its class if that has it, and CPython's as well. The classes have what makes
 //! an exporter: what lends the memory out, and what would move it. What they lack, and what they mean to do
@@ -14,7 +15,7 @@ use pyo3::types::{PyAnyMethods, PyType};
 use pyo3::{Bound, PyTypeInfo, Python};
 
 use super::CPython;
-use crate::pynative::{self, Array, ByteArray, Mmap};
+use crate::pynative::{self, Array, ByteArray, Mmap, Text};
 use crate::raw_buffer::{self as raw, Object, Type, ViewFields};
 
 /// What a class has and does otherwise than CPython's, and why.
@@ -32,11 +33,14 @@ const OTHERWISE: &[(Class, Op, &str)] = &[
 ];
 
 /// What CPython's own does otherwise with an argument of a class, and why. It fails there before it changes anything.
-const OTHERWISE_WITH: &[(Op, Class, &str)] = &[(
-    Op::SetItem,
-    Class::Mmap,
-    "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
-)];
+const OTHERWISE_WITH: &[(Op, Class, &str)] = &[
+    (
+        Op::SetItem,
+        Class::Mmap,
+        "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
+    ),
+    (Op::TruncateFile, Class::Mmap, "`helpers.py` knows the files of Python's own maps alone"),
+];
 
 /// The classes, and what they are asked.
 #[derive(Debug)]
@@ -82,6 +86,7 @@ fn made_by(op: Op) -> Option<Class> {
         Op::NewByteArray => Some(Class::ByteArray),
         Op::NewArray => Some(Class::Array),
         Op::NewMmap | Op::MapFile => Some(Class::Mmap),
+        Op::NewText => Some(Class::Text),
         _ => None,
     }
 }
@@ -90,6 +95,7 @@ fn class_of(exporter: &Provider) -> Class {
     match exporter {
         Provider::ByteArray(_) => Class::ByteArray,
         Provider::Array(_) => Class::Array,
+        Provider::Text(_) => Class::Text,
         _ => Class::Mmap,
     }
 }
@@ -98,6 +104,7 @@ fn type_of(py: Python<'_>, class: Class) -> Bound<'_, PyType> {
     match class {
         Class::ByteArray => ByteArray::type_object(py),
         Class::Array => Array::type_object(py),
+        Class::Text => Text::type_object(py),
         _ => Mmap::type_object(py),
     }
 }
@@ -105,7 +112,7 @@ fn type_of(py: Python<'_>, class: Class) -> Bound<'_, PyType> {
 impl Substitutes {
     pub(super) fn new(py: Python<'_>) -> Substitutes {
         let info = py.version_info();
-        let classes = [Class::ByteArray, Class::Array, Class::Mmap];
+        let classes = [Class::ByteArray, Class::Array, Class::Mmap, Class::Text];
         let has = |class: Class, op: Op| {
             if OTHERWISE.iter().any(|&(other, what, _)| (other, what) == (class, op)) {
                 return false;
@@ -145,17 +152,20 @@ impl CPython {
             let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
             Some(class_of(&pynative::provider(own.bind(py))?))
         };
-        let asks = match step.receiver {
-            None => substitutes.asks(made_by(step.op)?, step.op),
-            Some(slot) => match ours(&slot) {
-                Some(class) => substitutes.asks(class, step.op),
-                None => !step.args.iter().any(|arg| match arg {
-                    Arg::Slot(arg) if slot.kind == SlotKind::Exporter => ours(arg).is_some_and(|class| {
-                        OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
-                    }),
-                    _ => false,
-                }),
-            },
+        let given_otherwise = |arg: &Arg| match arg {
+            Arg::Slot(arg) => ours(arg).is_some_and(|class| {
+                OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
+            }),
+            _ => false,
+        };
+        let class = match step.receiver {
+            None => made_by(step.op),
+            Some(slot) => ours(&slot),
+        };
+        let asks = match class {
+            Some(class) => substitutes.asks(class, step.op),
+            None if step.receiver.is_some_and(|slot| slot.kind != SlotKind::Exporter) => true,
+            None => !step.args.iter().any(given_otherwise),
         };
         if asks {
             return None;

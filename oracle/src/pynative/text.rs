@@ -1,15 +1,22 @@
 //! `buflock.Text`: immutable text, which can be locked for reading and exports nothing else, as `str` does not.
 
 use buflock::exporter::{self, Provider};
-use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 
 use super::locked::{self, Locked};
+use super::sequence::{self, Key};
 
 /// Immutable text.
 #[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
-pub struct Text(exporter::Text);
+pub struct Text(pub(super) exporter::Text);
+
+impl Text {
+    /// The characters at these places.
+    fn at(&self, places: impl IntoIterator<Item = usize>) -> String {
+        places.into_iter().filter_map(|place| char::from_u32(self.0.get(place)?)).collect()
+    }
+}
 
 #[pymethods]
 impl Text {
@@ -23,14 +30,15 @@ impl Text {
         self.0.len()
     }
 
-    fn __getitem__(&self, index: isize) -> PyResult<char> {
-        let place = if index < 0 { index + self.0.len() as isize } else { index };
-        let character = usize::try_from(place).ok().and_then(|place| self.0.get(place));
-        character.and_then(char::from_u32).ok_or_else(|| PyIndexError::new_err("index out of range"))
+    fn __getitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<String> {
+        Ok(match sequence::resolve(key, self.0.len())? {
+            Key::Item(place) => self.at([place]),
+            Key::Slice(places) => self.at(places.all()),
+        })
     }
 
     fn __str__(&self) -> String {
-        (0..self.0.len()).filter_map(|place| char::from_u32(self.0.get(place)?)).collect()
+        self.at(0..self.0.len())
     }
 
     fn __repr__(&self) -> String {

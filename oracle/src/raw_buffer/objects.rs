@@ -11,7 +11,7 @@ use pyo3::types::PyAnyMethods;
 use pyo3::{Borrowed, PyResult, Python, ffi};
 
 use super::{Object, Type, lend};
-use crate::pynative;
+use crate::{cpython, pynative};
 
 /// `Modules/arraymodule.c`
 #[repr(C)]
@@ -81,6 +81,7 @@ struct Modules {
     buffer_wrapper: usize,
     /// The type of the types of arrays of `ctypes`.
     c_array_type: usize,
+    text: usize,
     /// What an array shows that has no memory.
     empty: usize,
 }
@@ -168,6 +169,7 @@ impl Modules {
             stream_buffer: buffer.get_type().as_ptr() as usize,
             buffer_wrapper: wrapper,
             c_array_type: py.import("ctypes")?.getattr("Array")?.get_type().as_ptr() as usize,
+            text: cpython::callable(py, "Text")?.as_ptr() as usize,
             empty: super::view_start(py, &array),
         })
     }
@@ -248,7 +250,7 @@ fn block_of(exporter: &Provider) -> Block {
         Provider::Mmap(map) => {
             (map.operate(|own| (own.address(), own.len())).unwrap_or_default(), map.cursor(), None)
         }
-        other => unreachable!("{} is of no class of pynative", other.name()),
+        other => unreachable!("{} of pynative lends no memory", other.name()),
     };
     // A map that is closed is nowhere.
     let start = start as *mut u8;
@@ -261,7 +263,13 @@ pub(super) fn type_of(py: Python<'_>, object: &Object) -> Option<Type> {
     let modules = MODULES.get()?;
     // SAFETY: it is a live object; of the type only the address is taken.
     let kind = unsafe { ffi::Py_TYPE(object.as_ptr()) } as usize;
-    [(modules.array, Type::Array), (modules.map, Type::Mmap), (modules.stream, Type::BytesIO)]
+    let known = [
+        (modules.array, Type::Array),
+        (modules.map, Type::Mmap),
+        (modules.stream, Type::BytesIO),
+        (modules.text, Type::Text),
+    ];
+    known
         .into_iter()
         .find_map(|(address, found)| (address == kind).then_some(found))
         .or_else(|| {
@@ -273,6 +281,7 @@ pub(super) fn type_of(py: Python<'_>, object: &Object) -> Option<Type> {
             Provider::ByteArray(_) => Some(Type::ByteArray),
             Provider::Array(_) => Some(Type::Array),
             Provider::Mmap(_) => Some(Type::Mmap),
+            Provider::Text(_) => Some(Type::Text),
             _ => None,
         })
 }

@@ -143,6 +143,24 @@ fn a_file_that_vanishes_is_mapped_until_the_end() {
 }
 
 #[test]
+fn a_file_is_cut_off_behind_the_back_of_its_map() {
+    let file = file_of(b"abcdef");
+    let map = Mmap::of_file(&file, 0, None, Mapping::WRITE).unwrap();
+    let export = map.export().unwrap();
+    assert_eq!(map.operate(|op| op.truncate_file(3)), Ok(Some(Ok(()))));
+    assert_eq!((contents(&map), map.operate(|op| op.size())), (b"abc\0\0\0".to_vec(), Ok(Ok(3))));
+    export.write(5, b"x");
+    map.operate(|op| op.flush(0, 6)).unwrap().unwrap();
+    assert_eq!((export.layout().nbytes(), bytes_of(&file)), (6, b"abc".to_vec()));
+    drop(export);
+    resize(&map, 2).unwrap();
+    resize(&map, 6).unwrap();
+    assert_eq!((contents(&map), bytes_of(&file)), (b"ab\0\0\0\0".to_vec(), b"ab\0\0\0\0".to_vec()));
+    let anonymous = Mmap::anonymous(4, Mapping::WRITE).unwrap();
+    assert_eq!(anonymous.operate(|op| op.truncate_file(2)), Ok(None));
+}
+
+#[test]
 fn what_the_system_refuses_is_an_error_with_its_number() {
     let error = Mmap::anonymous(isize::MAX as usize, Mapping::WRITE).unwrap_err();
     assert_eq!(error, MapError::System(Errno::NOMEM.raw_os_error()));

@@ -32,7 +32,12 @@ pub(super) fn likely_argument(
     {
         return arg;
     }
-    let length = receiver.map_or(8, |slot| sketch.length(slot));
+    // What a function is given first is what it is done on.
+    let given = match before.first() {
+        Some(Arg::Slot(slot)) => Some(*slot),
+        _ => None,
+    };
+    let length = receiver.or(given).map_or(8, |slot| sketch.length(slot));
     match role {
         Role::Index => Arg::Int(index(choices, length)),
         Role::Size => Arg::Int(size(choices, length)),

@@ -180,6 +180,7 @@ impl Sketch {
                     | Op::NewBytes
                     | Op::NewStream
                     | Op::NewCArray
+                    | Op::NewText
                     | Op::NewMmap
                     | Op::MapFile => given,
                     Op::NewArray => self.array_length(&step.args),

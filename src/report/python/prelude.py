@@ -48,6 +48,8 @@ def look(name):
         return (kind, value.typecode, value.tobytes())
     if kind.startswith("c_ubyte_Array"):
         return ("ctypes_array", bytes(value))
+    if kind == "Text":
+        return (kind, value.memory())
     if kind in ("mmap", "BytesIO"):
         if value.closed:
             return "a closed " + kind

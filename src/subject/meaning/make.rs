@@ -15,7 +15,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let exporter = receiver(step);
             match heap.flavour(exporter) {
                 // `object.__init__`, which accepts anything after another `__new__`.
-                Flavour::Bytes | Flavour::Array(_) | Flavour::Mmap(_) => Ok(Value::None),
+                Flavour::Bytes | Flavour::Array(_) | Flavour::Mmap(_) | Flavour::Text(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 Flavour::Stream => super::streams::init(heap, step),
                 Flavour::CArray => super::carrays::run(heap, step),
@@ -66,14 +66,14 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
         None => {}
         Some(arg) if index::is_index(arg) => {
             let size = size(heap, arg)?;
-            // Whatever its conversion has left there.
-            heap.operate(exporter, |memory| -> Result<()> {
-                set_len(memory, size)?;
-                if size > 0 {
+            // Whatever its conversion has left there goes, unless nothing comes in its place.
+            if size > 0 {
+                heap.operate(exporter, |memory| -> Result<()> {
+                    set_len(memory, size)?;
                     memory.write(0, 1, &Buffer::from_elem(0, size));
-                }
-                Ok(())
-            })?;
+                    Ok(())
+                })?;
+            }
         }
         // A string needs an encoding.
         Some(Arg::Str(_)) => return Err(ErrorClass::TypeError.into()),

@@ -6,7 +6,7 @@ use super::make::is_too_long;
 use super::{MACHINE, Result, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after};
 use crate::exporter::{Exported, Mapping};
 use crate::history::{ErrorClass, Skip, Value};
-use crate::program::{Arg, Op, SliceArg, Slot, Step, limits};
+use crate::program::{Arg, Op, SliceArg, Slot, SlotKind, Step, limits};
 
 /// `MAP_SHARED` and `MAP_PRIVATE`, the bits of which one must be set, and the bit that anonymous memory has anyway.
 const SHARED: i32 = 1;
@@ -412,11 +412,8 @@ fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
     let length = usize::try_from(length).map_err(|_| ErrorClass::ValueError)?;
     let of_file = heap.file_length(slot).is_some();
-    // It cuts the file off before it finds that it cannot map it: to read the map is death from then on. What a file
-    // can be made so long by is a question of its system.
-    if of_file && (length == 0 || length > limits::LENGTH) {
-        return Err(MACHINE);
-    }
+    // It cuts the file off before it finds that it cannot map it.
+    check_file_length(heap, slot, length)?;
     // Since gh-138204 what would kill whoever reads it is refused, and so is what would not.
     let refuses = heap.version().has(&[(13, 8), (14, 1)]);
     if !of_file && mapping.shared && length > super::length(heap, slot)? && refuses {
@@ -429,6 +426,40 @@ fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
         return Err(TOO_LONG);
     }
     Ok(heap.remap(slot, length).map(|()| Value::None)?)
+}
+
+/// `truncate_file` of `src/program/helpers.py`.
+pub(super) fn truncate_file<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = match &step.args[0] {
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => *slot,
+        _ => return Err(ErrorClass::TypeError.into()),
+    };
+    let Flavour::Mmap(mapping) = heap.flavour(slot) else { return Err(ErrorClass::TypeError.into()) };
+    let length = index::ssize(heap, &step.args[1])?;
+    check_open(heap, slot)?;
+    if heap.file_length(slot).is_none() {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let length = usize::try_from(length).map_err(|_| ErrorClass::ValueError)?;
+    check_file_length(heap, slot, length)?;
+    // What was written to a page that is a copy stays in it, and what was not goes.
+    if !mapping.shared {
+        return Err(MACHINE);
+    }
+    heap.truncate_file(slot, length);
+    Ok(Value::None)
+}
+
+/// Finds out whether every machine gives the file of a map, if there is one, this length, and whether the map can be read
+/// afterwards: of a file without a page no byte can, each is a SIGBUS. How long a file can be made is a question of its
+/// system, and so is what comes into it when its end moves over bytes that were written behind the end.
+fn check_file_length<H: Heap>(heap: &mut H, slot: Slot, length: usize) -> Result<()> {
+    let Some(end) = heap.file_length(slot) else { return Ok(()) };
+    let writes_behind = contents(heap, slot).iter().skip(end).any(|&byte| byte != 0);
+    if length == 0 || length > limits::LENGTH || length >= end && writes_behind {
+        return Err(MACHINE);
+    }
+    Ok(())
 }
 
 fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {

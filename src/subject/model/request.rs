@@ -32,6 +32,7 @@ pub(super) fn of_exporter(flavour: Flavour, length: usize, request: Request) -> 
         Flavour::Mmap(mapping) => fill_info(length, mapping.readonly, request),
         Flavour::ByteArray | Flavour::Stream => fill_info(length, false, request),
         Flavour::CArray => Ok(new_get_buffer(length)),
+        Flavour::Text(_) => unreachable!("text has no buffer"),
     }
 }
 

@@ -191,6 +191,15 @@ impl Heap for Model {
         }
     }
 
+    fn truncate_file(&mut self, exporter: Slot, length: usize) {
+        let Kind::Exporter { bytes, hidden, file, .. } = self.exporter_mut(exporter) else {
+            unreachable!("a slot of exporters holds one")
+        };
+        *file = Some(length);
+        hidden.truncate(length.saturating_sub(bytes.len()));
+        bytes.iter_mut().skip(length).for_each(|byte| *byte = 0);
+    }
+
     fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported> {
         let Kind::Exporter { bytes, hidden, exports, file, .. } = self.exporter_mut(exporter) else {
             unreachable!("a slot of exporters holds one")

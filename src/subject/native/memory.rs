@@ -66,7 +66,7 @@ where
     }
 }
 
-/// `bytes`: no operation writes or resizes it, because [`meaning`] refuses first.
+/// `bytes` and text: no operation writes or resizes them, because [`meaning`] refuses first.
 pub(super) struct Immutable<'a>(pub &'a [u8]);
 
 impl Memory for Immutable<'_> {
@@ -83,14 +83,14 @@ impl Memory for Immutable<'_> {
     }
 
     fn set(&mut self, _: usize, _: u8) {
-        unreachable!("bytes are immutable")
+        unreachable!("it is immutable")
     }
 
     fn write(&mut self, _: usize, _: isize, _: &[u8]) {
-        unreachable!("bytes are immutable")
+        unreachable!("it is immutable")
     }
 
     fn splice(&mut self, _: usize, _: usize, _: &[u8]) -> Result<(), Exported> {
-        unreachable!("bytes are immutable")
+        unreachable!("it is immutable")
     }
 }

@@ -11,10 +11,11 @@ use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Nesting, NotLent, Owner, Source, Version, length_for_iterator,
     next_offset,
 };
+use super::super::item::character;
 use super::{Held, Iteration, Native, Place, Target, cursor, export, flavour, gather, is_closed, operate};
 use crate::exporter::{
     Access, Answer, Array, Body, ByteArray, Bytes, CArray, Closing, Export, Exported, Format, Layout, Lender,
-    LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, View,
+    LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, Text, View,
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot, SlotKind};
@@ -94,6 +95,10 @@ impl Heap for Native {
             }
             Flavour::Stream => Stream::new(bytes).into(),
             Flavour::CArray => CArray::new(bytes).into(),
+            Flavour::Text(width) => {
+                let characters: Vec<u32> = bytes.chunks_exact(width.into()).map(character).collect();
+                Text::from_characters(&characters).expect("programs have characters alone").into()
+            }
         };
         self.exporters.put(dest, exporter);
     }
@@ -142,6 +147,13 @@ impl Heap for Native {
         let length =
             map.operate(|operation| operation.file_length()).expect("a closed object is asked nothing");
         length.map(|length| length.expect("the file is open") as usize)
+    }
+
+    fn truncate_file(&mut self, exporter: Slot, length: usize) {
+        let Provider::Mmap(map) = self.exporter(exporter) else { unreachable!("{exporter} is no map") };
+        let truncate = map.operate(|operation| operation.truncate_file(length as u64));
+        let truncated = truncate.expect("a closed object is asked nothing").expect("the map is of a file");
+        truncated.expect("a file of a few bytes can have a few more or less");
     }
 
     fn remap(&mut self, exporter: Slot, length: usize) -> Result<(), Exported> {

@@ -1,0 +1,109 @@
+//! Every call that an operation makes into Python is made, by a program of the corpus, with a hook that does what may be
+//! wrong then: release, resize, drop, raise.
+
+mod corpus_files;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use buflock::history::Nested;
+use buflock::program::hook::{CALLS, Call};
+use buflock::program::{Answer, Hook, Op, Slot, SlotKind};
+use buflock::subject::{Model, Shown, Version};
+use corpus_files::{Folder, files, is_for};
+
+/// What a hook may do to what the operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deed {
+    Release,
+    Resize,
+    Drop,
+    Raise,
+}
+
+const DEEDS: [Deed; 4] = [Deed::Release, Deed::Resize, Deed::Drop, Deed::Raise];
+
+/// What was seen of one kind of call.
+type Called = BTreeMap<Call, BTreeSet<Deed>>;
+
+fn deeds(hook: &Hook) -> impl Iterator<Item = Deed> {
+    let of = |op: Op| match op {
+        Op::Release | Op::ReleaseExport => Some(Deed::Release),
+        Op::Extend | Op::Append | Op::Clear | Op::Write | Op::Truncate => Some(Deed::Resize),
+        Op::Drop => Some(Deed::Drop),
+        _ => None,
+    };
+    let raises = matches!(hook.answer, Answer::Raise(_)).then_some(Deed::Raise);
+    hook.steps.iter().filter_map(move |step| of(step.op)).chain(raises)
+}
+
+/// Runs the corpus on the model, and tells which hooks an operation has called.
+fn called() -> Called {
+    let mut called = Called::new();
+    for file in files().iter().filter(|file| file.folder == Folder::Regressions) {
+        let program = file.program().expect("the corpus can be read");
+        for minor in [11, 15] {
+            let version = Version { major: 3, minor, micro: 0 };
+            if !is_for(&program, version) {
+                continue;
+            }
+            let mut model = Model::new(version);
+            for step in &program.steps {
+                model.step(step);
+                // With one hook alone, it is known whose call it was.
+                let mut hooks = step.args.iter().enumerate().filter_map(|(at, arg)| Some((at, arg.hook()?)));
+                let (Some((position, hook)), None) = (hooks.next(), hooks.next()) else { continue };
+                if model.nested().first() == Some(&Nested::Called(hook.protocol)) {
+                    let call = Call { op: step.op, position, protocol: hook.protocol };
+                    called.entry(call).or_default().extend(deeds(hook));
+                }
+            }
+        }
+    }
+    called
+}
+
+#[test]
+fn every_call_is_made_with_a_release_a_resize_a_drop_and_an_error_in_it() {
+    let called = called();
+    let mut missing = Vec::new();
+    for call in CALLS {
+        let seen = called.get(call);
+        missing.extend(
+            DEEDS.iter().filter(|deed| !seen.is_some_and(|seen| seen.contains(deed))).map(|deed| (*call, *deed)),
+        );
+    }
+    assert!(missing.is_empty(), "no program of the corpus shows {missing:?}");
+}
+
+#[test]
+fn no_call_is_made_that_the_table_does_not_have() {
+    let table: BTreeSet<Call> = CALLS.iter().copied().collect();
+    assert_eq!(table.len(), CALLS.len(), "a call is in the table twice");
+    let unknown: Vec<Call> = called().into_keys().filter(|call| !table.contains(call)).collect();
+    assert!(unknown.is_empty(), "program/hook.rs lacks {unknown:?}");
+}
+
+fn model_after(text: &str) -> Model {
+    let program = buflock::program::parse::parse(&format!("# buflock program 1\n{text}\n")).unwrap();
+    let mut model = Model::new(Version::NEWEST);
+    program.steps.iter().for_each(|step| drop(model.step(step)));
+    model
+}
+
+#[test]
+fn an_operation_is_about_what_was_in_the_slot_when_it_began() {
+    let model = model_after("b0 = bytearray(b\"old\")\nb1 = bytearray(1)\nb0.append(__index__{b0 = bytearray(b\"new\"); return 65})");
+    let shown = model.shown(Slot::new(SlotKind::Exporter, 0));
+    assert!(matches!(shown, Shown::Exporter { bytes: b"new", .. }), "{shown:?}");
+    // What is done in place is bound again, as the interpreter does.
+    let model = model_after("b0 = bytearray(b\"old\")\nb0 *= __index__{b0 = bytearray(b\"new\"); return 2}");
+    let shown = model.shown(Slot::new(SlotKind::Exporter, 0));
+    assert!(matches!(shown, Shown::Exporter { bytes: b"oldold", .. }), "{shown:?}");
+}
+
+#[test]
+fn what_a_step_left_out_has_done_in_its_hooks_is_taken_back() {
+    let model = model_after("b0 = bytearray(b\"ab\")\nb0 *= __index__{b0.append(65); return 4000}");
+    let shown = model.shown(Slot::new(SlotKind::Exporter, 0));
+    assert!(matches!(shown, Shown::Exporter { bytes: b"ab", .. }), "{shown:?}");
+}

@@ -69,7 +69,10 @@ fn every_call_is_made_with_a_release_a_resize_a_drop_and_an_error_in_it() {
     for call in CALLS {
         let seen = called.get(call);
         missing.extend(
-            DEEDS.iter().filter(|deed| !seen.is_some_and(|seen| seen.contains(deed))).map(|deed| (*call, *deed)),
+            DEEDS
+                .iter()
+                .filter(|deed| !seen.is_some_and(|seen| seen.contains(deed)))
+                .map(|deed| (*call, *deed)),
         );
     }
     assert!(missing.is_empty(), "no program of the corpus shows {missing:?}");
@@ -92,7 +95,9 @@ fn model_after(text: &str) -> Model {
 
 #[test]
 fn an_operation_is_about_what_was_in_the_slot_when_it_began() {
-    let model = model_after("b0 = bytearray(b\"old\")\nb1 = bytearray(1)\nb0.append(__index__{b0 = bytearray(b\"new\"); return 65})");
+    let model = model_after(
+        "b0 = bytearray(b\"old\")\nb1 = bytearray(1)\nb0.append(__index__{b0 = bytearray(b\"new\"); return 65})",
+    );
     let shown = model.shown(Slot::new(SlotKind::Exporter, 0));
     assert!(matches!(shown, Shown::Exporter { bytes: b"new", .. }), "{shown:?}");
     // What is done in place is bound again, as the interpreter does.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Nested, Observation};
 use crate::judge::{Clause, Difference, Divergence, Verdict};
-use crate::program::{Expect, Program, Schedule, Slot};
+use crate::program::{Expect, Program, Schedule, Slot, Step};
 use crate::subject::{Model, Unrest, Version};
 
 /// A divergence in words, as it crosses from process to process.
@@ -285,6 +285,20 @@ pub fn stated(program: &Program, last: Option<usize>, version: Version) -> Progr
 pub fn expectations(program: &Program, version: Version) -> Vec<Expect> {
     let mut model = Model::new(version);
     program.steps.iter().map(|step| model.step(step).expectation()).collect()
+}
+
+/// What the model says of the steps of hooks, for each step of the program, in the order in which they run.
+fn within_hooks(program: &Program, version: Version) -> Vec<Vec<Expect>> {
+    let mut model = Model::new(version);
+    let saw = |nested: &Nested| match nested {
+        Nested::Saw(_, outcome) => Some(outcome.expectation()),
+        Nested::Called(_) => None,
+    };
+    let of = |step: &Step| {
+        model.step(step);
+        if step.has_hooks() { model.nested().iter().filter_map(saw).collect() } else { Vec::new() }
+    };
+    program.steps.iter().map(of).collect()
 }
 
 /// A run with all that was seen, as it crosses from process to process.

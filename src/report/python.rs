@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{Place, Told, expectations};
+use super::{Place, Told, expectations, within_hooks};
 use crate::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER, RAW_BUFFER_MODULE, home};
 use crate::program::text::write_bytes;
-use crate::program::{Expect, Op, Program, Slot, SlotKind, Step, Syntax};
+use crate::program::{Answer, Expect, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
 /// What the script does that no program decides.
@@ -25,13 +25,14 @@ impl std::fmt::Display for Literal<'_> {
 /// `version`, and judges by the step of `told`; without it, by all of them.
 pub fn script(program: &Program, told: Option<&Told>, version: Version, python: &str) -> String {
     let said = expectations(program, version);
+    let within = within_hooks(program, version);
     let mut out = String::from("#!/usr/bin/env python3\n");
     head(&mut out, told, python);
     imports(&mut out, program, &said);
     out.push_str(PRELUDE);
     let last = told.and_then(|told| told.step).unwrap_or(usize::MAX);
     let mut table = String::from("\nSTEPS = [\n");
-    for (at, (step, said)) in program.steps.iter().zip(&said).enumerate() {
+    for (at, ((step, said), within)) in program.steps.iter().zip(&said).zip(&within).enumerate() {
         if at > last {
             break;
         }
@@ -39,10 +40,12 @@ pub fn script(program: &Program, told: Option<&Told>, version: Version, python: 
             let _ = writeln!(out, "\n\n# step {}, skipped: {}", at + 1, step.threaded());
             continue;
         }
-        function(&mut out, at, step);
+        function(&mut out, &(at + 1).to_string(), step);
+        let awaited: Vec<String> = within.iter().map(expected).collect();
         let expected = expected(step.expect.as_ref().unwrap_or(said));
         let (number, lane, text) = (at + 1, step.lane(), string(&step.threaded()));
-        let _ = writeln!(table, "    ({number}, {lane}, {text}, step_{number}, {expected}),");
+        let awaited = awaited.join(", ");
+        let _ = writeln!(table, "    ({number}, {lane}, {text}, step_{number}, {expected}, [{awaited}]),");
     }
     table.push_str("]\n");
     let _ = write!(out, "\n{table}");
@@ -72,7 +75,8 @@ fn head(out: &mut String, told: Option<&Told>, python: &str) {
 fn imports(out: &mut String, program: &Program, said: &[Expect]) {
     out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
     let runs = program.steps.iter().zip(said).filter(|(_, said)| **said != Expect::Skipped);
-    let lines: BTreeSet<String> = runs.filter_map(|(step, _)| import(step)).collect();
+    let mut lines = BTreeSet::new();
+    runs.for_each(|(step, _)| import_all(step, &mut lines));
     if !lines.is_empty() {
         out.push_str("\ntry:\n");
         for line in lines {
@@ -86,9 +90,27 @@ fn imports(out: &mut String, program: &Program, said: &[Expect]) {
     for (module, text) in [(HELPERS_MODULE, HELPERS), (RAW_BUFFER_MODULE, RAW_BUFFER)] {
         let helps =
             |step: &Step| matches!(step.op.row().syntax, Syntax::Call(name) if home(name).0 == module);
-        if program.steps.iter().any(helps) {
+        if program.steps.iter().any(|step| any_within(step, &helps)) {
             let _ = write!(out, "\n{text}");
         }
+    }
+}
+
+/// Whether `is` says yes to a step or to one of its hooks.
+fn any_within(step: &Step, is: &impl Fn(&Step) -> bool) -> bool {
+    is(step) || step.hooks().flat_map(|hook| &hook.steps).any(|inner| any_within(inner, is))
+}
+
+/// How all that a step and its hooks name is brought in.
+fn import_all(step: &Step, lines: &mut BTreeSet<String>) {
+    lines.extend(import(step));
+    for hook in step.hooks() {
+        if let Answer::Raise(class) = hook.answer
+            && let Some((module, _)) = class.name().split_once('.')
+        {
+            lines.insert(format!("import {module}"));
+        }
+        hook.steps.iter().for_each(|inner| import_all(inner, lines));
     }
 }
 
@@ -103,14 +125,39 @@ fn import(step: &Step) -> Option<String> {
     }
 }
 
-/// One step as a function without locals, which would keep objects alive.
-fn function(out: &mut String, at: usize, step: &Step) {
+/// A hook as a class that is numbered so, and its steps as functions.
+fn class(out: &mut String, number: &str, hook: &Hook) {
+    for (at, step) in hook.steps.iter().enumerate() {
+        function(out, &format!("{number}_{}", at + 1), step);
+    }
+    let (method, parameters) = (hook.protocol.method(), hook.protocol.parameters());
+    let _ = writeln!(out, "\n\nclass Hook_{number}:\n    def {method}(self{parameters}):");
+    for (at, step) in hook.steps.iter().enumerate() {
+        let text = string(&step.statement());
+        let _ = writeln!(out, "        inside({text}, step_{number}_{})", at + 1);
+    }
+    let _ = match &hook.answer {
+        Answer::Return(arg) if hook.protocol == Protocol::Bool => {
+            writeln!(out, "        return bool({arg})")
+        }
+        Answer::Return(arg) => writeln!(out, "        return {arg}"),
+        Answer::Raise(class) => writeln!(out, "        raise {class}(\"by a hook\")"),
+    };
+}
+
+/// One step as a function that is numbered so, without locals, which would keep objects alive.
+fn function(out: &mut String, number: &str, step: &Step) {
     let mut statement = step.statement();
+    for (at, hook) in step.hooks().enumerate() {
+        let own = format!("{number}_{}", at + 1);
+        class(out, &own, hook);
+        statement = statement.replacen(&hook.to_string(), &format!("Hook_{own}()"), 1);
+    }
     // An address tells nothing by itself.
     if let (Op::BufferInfo, Some(slot)) = (step.op, step.receiver) {
         statement = format!("buffer_info({slot})");
     }
-    let _ = writeln!(out, "\n\ndef step_{}():", at + 1);
+    let _ = writeln!(out, "\n\ndef step_{number}():");
     let syntax = step.op.row().syntax;
     let binds = match syntax {
         Syntax::InPlace(_) | Syntax::Drop => step.receiver,

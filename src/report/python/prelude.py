@@ -79,12 +79,13 @@ def class_name(kind):
     return kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__name__
 
 
-def observe(function, expected):
-    """Runs a step: what it saw, and whether that is what is expected."""
-    kind, what = expected
+def observe(function, expect):
+    """Runs a step: what it saw, and whether that is what `expect` tells when it has run."""
     try:
         value = function()
+        kind, what = expect()
     except Exception as error:
+        kind, what = expect()
         name = class_name(type(error))
         return "%s: %s" % (name, error), kind == "raises" and name == what
     if kind == "value":
@@ -96,6 +97,28 @@ def observe(function, expected):
             agrees = False
         return show(value), agrees
     return "ok" if value is None else show(value), kind == "ok"
+
+
+# What steps of hooks must see while a step runs, and whether those that ran have.
+awaited = []
+within = []
+
+
+def inside(text, function):
+    """Runs a step of a hook, if it is to run."""
+    if awaited[len(within):] and awaited[len(within)][0] == "skipped":
+        within.append(True)
+        return
+    print("       | %s" % text, flush=True)
+    # Steps of hooks within this one end before it does.
+    saw, agrees = observe(function, next_awaited)
+    expected = next_awaited()
+    print("       |   -> %s%s" % (saw, "" if agrees else ", expected: %s" % (expected[1] or expected[0])), flush=True)
+    within.append(agrees)
+
+
+def next_awaited():
+    return awaited[len(within)] if len(within) < len(awaited) else ("nothing", None)
 
 
 def rest(wanted):
@@ -150,14 +173,16 @@ baton = threading.Condition()
 def run(own, steps, marked, state):
     """Runs the steps of one thread, each in its turn."""
     global turn
-    for place, (number, lane, text, function, expected) in enumerate(steps):
+    for place, (number, lane, text, function, expected, hooks) in enumerate(steps):
         if lane != own:
             continue
         with baton:
             while turn != place:
                 baton.wait()
         print("%3d  %s" % (number, text), flush=True)
-        saw, agrees = observe(function, expected)
+        awaited[:], within[:] = hooks, []
+        saw, agrees = observe(function, lambda: expected)
+        agrees = agrees and len(within) == len(hooks) and all(within)
         if platform.python_implementation() != "CPython":
             gc.collect()
         print("     -> %s" % saw, flush=True)

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use buflock::check::Check;
 use buflock::exporter::Fault;
+use buflock::fuzz;
 use buflock::judge::Verdict;
 use buflock::program::generate::{self, Schedules, Shape};
 use buflock::program::{Program, Schedule, parse};
+use buflock::shrink::shrink;
 use buflock::subject::Version;
 use planting::Planted;
 
@@ -97,4 +99,51 @@ fn who_is_given_a_lender_holds_what_it_lends() {
         "# buflock program 1\n# schedule explored 0225\nb0 = bytearray(8)\nv0 = memoryview(b\"b\")\nx0 = Lender(b0, \"silent\")\nb1 = bytearray()\nT0: b0.pop(6)\nT2: v0[-1:0:-2] = 99\nT2: b1.replace(b\"bad\", x0)\n",
     );
     assert_eq!(outcomes(&program)[4], "BufferError");
+}
+
+#[test]
+fn a_finding_shrinks_with_its_turns() {
+    let _planted = Planted::new(Some(Fault::ResizeIgnoresExports));
+    let mut check = Check::native(Version::NEWEST);
+    let (program, signature) = programs(2)
+        .find_map(|(index, program)| match check.explore(&program, WAYS, index) {
+            (program, Verdict::Diverge(divergence)) => Some((program, divergence.signature)),
+            _ => None,
+        })
+        .expect("the fault is found");
+    let mut finds = |program: &Program| {
+        let verdict = check.run(&Arc::new(program.clone()));
+        matches!(verdict, Verdict::Diverge(found) if found.signature == signature)
+    };
+    let small = shrink(&program, &mut finds);
+    println!("{small}");
+    assert!(small.steps.len() <= 6, "{small}");
+    assert!(matches!(&small.schedule, Schedule::Explored(turns) if turns.0.len() <= 4), "{small}");
+    assert!(finds(&small));
+}
+
+/// The first input that fails of those that a fuzzing engine would make, if it kept each, and what is said of it.
+fn fuzz_for(inputs: u32) -> Option<(u32, String)> {
+    let (mut data, mut size) = (vec![0; 4096], 0);
+    (0..inputs).find_map(|seed| {
+        if let Some(mutated) = fuzz::mutate_explored(&mut data, size, 4096, seed) {
+            size = mutated;
+        }
+        let said = std::panic::catch_unwind(|| fuzz::native_explored(&data[..size])).err()?;
+        Some((seed, said.downcast_ref::<String>().cloned().unwrap_or_default()))
+    })
+}
+
+#[test]
+fn the_fuzz_target_finds_faults_and_nothing_else() {
+    {
+        let _turn = Planted::new(None);
+        assert_eq!(fuzz_for(3_000), None);
+    }
+    for fault in [Fault::ExportNotCounted, Fault::ResizeIgnoresExports, Fault::StaleLengthAfterResize] {
+        let _planted = Planted::new(Some(fault));
+        let (seed, said) = fuzz_for(3_000).unwrap_or_else(|| panic!("{fault} is not found"));
+        println!("{fault}: input {seed}");
+        assert!(said.contains("native breaks") && said.contains("# schedule explored"), "{said}");
+    }
 }

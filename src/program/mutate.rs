@@ -21,7 +21,8 @@ impl DefaultMutate for Program {
 
 impl Mutate<Program> for ProgramMutator {
     fn mutate(&mut self, candidates: &mut Candidates<'_>, program: &mut Program) -> Result<()> {
-        for vary in VARIATIONS {
+        let takes_turns = matches!(program.schedule, Schedule::Explored(_));
+        for vary in VARIATIONS.iter().chain(OF_TURNS.iter().filter(|_| takes_turns)) {
             candidates.mutation(|context: &mut Context| {
                 vary(program, context.rng());
                 for step in &mut program.steps {
@@ -47,9 +48,10 @@ const VARIATIONS: &[fn(&mut Program, &mut Rng)] = &[
     change_arg,
     change_slot,
     change_thread,
-    change_turns,
-    change_turns,
 ];
+
+/// What can be done to turns, where threads take them.
+const OF_TURNS: [fn(&mut Program, &mut Rng); 2] = [change_turns, change_turns];
 
 /// A position among the steps, if there are any.
 fn position(program: &Program, rng: &mut Rng) -> Option<usize> {

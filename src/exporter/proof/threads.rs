@@ -228,6 +228,7 @@ pub fn uses_and_releases(object: &Object, view: View) -> Job {
     let own = object.clone();
     Box::new(move || {
         own.memory.is_used();
+        assert_ne!(own.provider.exports(), 0);
         assert_eq!(view.release(), Ok(()));
     })
 }

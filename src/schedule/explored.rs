@@ -2,7 +2,7 @@
 //! share.
 //!
 //! The threads are shuttle's: they take turns on one thread of the machine, so that the outcome is a function of the program
-//! and of its [`Turns`]. These come with the program ([`given`]), or a strategy of shuttle's chooses them ([`Strategy`]);
+//! and of its [`Turns`]. These come with the program ([`Chooser::given`]), or a strategy of shuttle's chooses them ([`Strategy`]);
 //! either way they are written down, and given again they lead to the same run.
 //!
 //! shuttle knows no weak memory: each operation sees all that came before it. What the orderings of the lock word are for is

@@ -317,7 +317,7 @@ impl Without {
             .output()
             .unwrap();
         let said = String::from_utf8(child.stdout).unwrap();
-        let last = said.lines().filter_map(|line| line.strip_prefix("kernel ")).last();
+        let last = said.lines().filter_map(|line| line.strip_prefix("kernel ")).next_back();
         let last = last.unwrap_or_else(|| panic!("the child says which kernels it runs:\n{said}"));
         (!child.status.success()).then(|| last.to_owned())
     }

@@ -39,11 +39,13 @@ static USED: Lock<BTreeSet<Edge>> = Lock::new(BTreeSet::new());
 static MISSING: Lock<Option<Edge>> = Lock::new(None);
 
 /// All edges that have been used so far.
+#[cfg(test)]
 pub fn used() -> BTreeSet<Edge> {
     USED.lock().expect("nobody panics with it").clone()
 }
 
 /// Takes one edge away in the whole process, in place of the one that was; `None` takes none.
+#[cfg(test)]
 pub fn take_away(edge: Option<Edge>) {
     *MISSING.lock().expect("nobody panics with it") = edge;
 }

@@ -9,7 +9,7 @@ use crate::history::{History, Observation, Outcome};
 use crate::judge::permitted::Catalogue;
 use crate::judge::permitted::Standing;
 use crate::judge::{Difference, Divergence, Verdict, compare};
-use crate::program::{Op, Program, Schedule};
+use crate::program::{Op, Program};
 use crate::schedule::concurrent::Crew;
 use crate::schedule::lockstep::{Baton, Lockstep};
 use crate::schedule::{Host, NoHost};
@@ -161,13 +161,11 @@ impl Check {
     pub fn run_all(&mut self, programs: &[Arc<Program>], mut told: impl FnMut(usize, Verdict)) {
         let mut first = 0;
         let alone = |one: &Arc<Program>, other: &Arc<Program>| {
-            [one, other]
-                .iter()
-                .all(|program| program.threads() == 1 && program.schedule == Schedule::Lockstep)
+            [one, other].iter().all(|program| program.threads() == 1 && !program.schedule.races())
         };
         for programs in programs.chunk_by(alone).flat_map(|programs| programs.chunks(AT_A_STRETCH)) {
             if let [program] = programs
-                && program.schedule == Schedule::Concurrent
+                && program.schedule.races()
             {
                 told(first, self.race(first, program).0);
                 first += 1;
@@ -186,7 +184,7 @@ impl Check {
     ///
     /// Threads that race do not always do the same: such a program is run until it diverges, 200 times at most.
     pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, History) {
-        if program.schedule == Schedule::Concurrent {
+        if program.schedule.races() {
             return self.race_again(program);
         }
         let record = Vec::with_capacity(program.steps.len());

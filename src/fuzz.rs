@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::check::Check;
 use crate::judge::Verdict;
 use crate::program::op::Role;
-use crate::program::{Arg, Int, Op, Program, Schedule, encode, generate, limits, mutate, parse, text};
+use crate::program::{
+    Arg, Int, Op, Program, Schedule, Turns, encode, fixup, generate, limits, mutate, parse, text,
+};
 use crate::subject::Version;
 
 /// Runs an input on the native exporters against the model.
@@ -29,6 +31,34 @@ pub fn native_model(data: &[u8]) {
 /// If one differs from the model in a way that the catalogue does not know.
 pub fn run(check: &mut Check, data: &[u8]) {
     let mut program = encode::read(data);
+    // Steps are done in their order, since an engine wants the same of the same input.
+    program.schedule = Schedule::Lockstep;
+    judge(check, program);
+}
+
+/// Runs an input on the native exporters, whose threads take the turns that it says, against the model.
+///
+/// # Panics
+/// If what they saw has no order that the model explains, or if they wait for each other for ever.
+#[cfg(all(feature = "explored", not(loom)))]
+pub fn native_explored(data: &[u8]) {
+    thread_local! {
+        static CHECK: RefCell<Check> = RefCell::new(Check::native(Version::NEWEST));
+    }
+    let mut program = encode::read(data);
+    take_turns(&mut program);
+    CHECK.with_borrow_mut(|check| judge(check, program));
+}
+
+/// Makes the threads of a program take turns, unless they do.
+fn take_turns(program: &mut Program) {
+    if !matches!(program.schedule, Schedule::Explored(_)) {
+        program.schedule = Schedule::Explored(Turns::default());
+        fixup::fixup(program);
+    }
+}
+
+fn judge(check: &mut Check, mut program: Program) {
     tame(&mut program);
     let program = Arc::new(program);
     if let Verdict::Diverge(divergence) = check.run(&program)
@@ -47,9 +77,8 @@ pub fn run(check: &mut Check, data: &[u8]) {
 }
 
 /// Takes out what asks for more memory than any machine has: a fuzzing engine reports the request
-/// itself, before it can fail. Steps are done in their order, since an engine wants the same of the same input.
+/// itself, before it can fail.
 fn tame(program: &mut Program) {
-    program.schedule = Schedule::Lockstep;
     for step in &mut program.steps {
         let op = step.op;
         for (arg, role) in step.args.iter_mut().zip(op.row().args) {
@@ -93,10 +122,26 @@ pub fn text(data: &[u8]) {
 /// Mutates the program in `data[..size]` by its structure and gives its new size; `None` asks for
 /// the fuzzer's own mutation of the bytes, which is also tried one time in sixteen.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
+    mutate_with(|_| (), data, size, max_size, seed)
+}
+
+/// As [`mutate`], of a program whose threads take turns, and of the turns.
+pub fn mutate_explored(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
+    mutate_with(take_turns, data, size, max_size, seed)
+}
+
+fn mutate_with(
+    prepare: fn(&mut Program),
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+) -> Option<usize> {
     if seed.is_multiple_of(16) {
         return None;
     }
     let mut program = encode::read(&data[..size]);
+    prepare(&mut program);
     let mut session = mutatis::Session::new().seed(seed.into());
     for _ in 0..=seed % 3 {
         session.mutate_with(&mut mutate::ProgramMutator, &mut program).ok()?;

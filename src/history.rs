@@ -189,6 +189,8 @@ pub enum Skip {
     Machine,
     /// The Python that is followed is known to do it otherwise, and it would race, or break memory.
     Known,
+    /// Threads take turns, and those of the subject cannot.
+    NoTurns,
 }
 
 impl Outcome {
@@ -229,6 +231,7 @@ impl fmt::Display for Outcome {
             Outcome::Raised(class) => class.fmt(f),
             Outcome::Skipped(Skip::Empty(slot)) => write!(f, "skipped: {slot} is empty"),
             Outcome::Skipped(Skip::TooLong) => f.write_str("skipped: too long"),
+            Outcome::Skipped(Skip::NoTurns) => f.write_str("skipped: its threads take no turns"),
             Outcome::Skipped(Skip::Known) => f.write_str("skipped: a known bug"),
             Outcome::Skipped(Skip::Machine) => f.write_str("skipped: the machine decides"),
         }

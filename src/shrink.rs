@@ -7,7 +7,7 @@
 
 mod simpler;
 
-use crate::program::{Arg, Program, Slot, SlotKind, Step, Yields, fixup};
+use crate::program::{Arg, Program, Schedule, Slot, SlotKind, Step, Yields, fixup};
 
 /// How many candidates [`shrink`] tries at most.
 pub const CANDIDATES: usize = 4_000;
@@ -25,10 +25,11 @@ pub fn shrink_within(program: &Program, candidates: usize, still: impl FnMut(&Pr
     let mut best = Program { since: None, until: None, ..program.clone() };
     settle(&mut best);
     let mut shrinker = Shrinker { best, left: candidates, still };
-    let passes: [fn(&mut Shrinker<_>); 8] = [
+    let passes: [fn(&mut Shrinker<_>); 9] = [
         Shrinker::cut_the_end,
         Shrinker::drop_chunks,
         Shrinker::merge_threads,
+        Shrinker::drop_turns,
         Shrinker::skip_middlemen,
         Shrinker::drop_pairs,
         Shrinker::drop_destinations,
@@ -167,6 +168,19 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
             if self.attempt_with(|program| program.steps[..end].iter_mut().for_each(clear)) {
                 break;
             }
+        }
+    }
+
+    /// Of the turns that threads take, only those that matter.
+    fn drop_turns(&mut self) {
+        let Schedule::Explored(turns) = &self.best.schedule else { return };
+        for at in (0..turns.0.len()).rev() {
+            self.attempt_with(|program| {
+                if let Schedule::Explored(turns) = &mut program.schedule {
+                    let others = turns.0.iter().enumerate().filter(|(other, _)| *other != at);
+                    *turns = others.map(|(_, byte)| *byte).collect();
+                }
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Every call that an operation makes into Python is made, by a program of the corpus, with a hook that does what may be
 //! wrong then: release, resize, drop, raise.
 
+#[expect(dead_code, reason = "the tests that replay the corpus use the rest")]
 mod corpus_files;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use buflock::check::Check;
 use buflock::judge::Verdict;
 use buflock::program::generate::{self, Shape};
-use buflock::program::{Op, Program, Schedule, Step};
+use buflock::program::{Op, Program, Step};
 use buflock::schedule::NoHost;
 use buflock::subject::Version;
 use corpus_files::{File, Folder, at_step, files, is_for, range, step_lines};
@@ -104,7 +104,7 @@ fn every_step_has_an_expectation(files: &[File]) -> Result<(), Failed> {
             return Err(format!("{} has no steps", file.shown()).into());
         }
         // What a step saw that races depends on the race.
-        let races = program.schedule == Schedule::Concurrent;
+        let races = program.schedule.races();
         let silent = |step: &Step| step.expect.is_none() && !(races && step.thread.is_some());
         if let Some(step) = program.steps.iter().position(silent) {
             return Err(format!("{}: the step has no `#!`", at_step(file, Some(step))).into());

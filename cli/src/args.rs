@@ -52,6 +52,9 @@ pub enum Schedule {
     Concurrent,
     /// One half each
     Mixed,
+    /// By turns that are drawn, on the Rust exporters alone
+    #[cfg(feature = "explored")]
+    Explored,
 }
 
 impl From<Schedule> for Schedules {
@@ -60,6 +63,8 @@ impl From<Schedule> for Schedules {
             Schedule::Lockstep => Schedules::Lockstep,
             Schedule::Concurrent => Schedules::Concurrent,
             Schedule::Mixed => Schedules::Mixed,
+            #[cfg(feature = "explored")]
+            Schedule::Explored => Schedules::Explored,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use buflock::program::parse::ParseError;
-use buflock::program::{Program, encode, parse};
+use buflock::program::{Program, Schedule, encode, parse};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 
 use super::error::{Ending, Failure};
@@ -44,10 +44,22 @@ pub fn read(path: &Path) -> Result<Program, String> {
         std::fs::read(path).map_err(|error| format!("error: failed to read {}: {error}", path.display()))?;
     let looks_like_text =
         parse::is_text(&bytes) || path.extension().is_some_and(|extension| extension == "prog");
-    if !looks_like_text {
-        return encode::decode(&bytes).map_err(|error| format!("error: {}: {error}", path.display()));
+    let program = if !looks_like_text {
+        encode::decode(&bytes).map_err(|error| format!("error: {}: {error}", path.display()))
+    } else {
+        read_text(path, &bytes)
+    }?;
+    if matches!(program.schedule, Schedule::Explored(_)) && !cfg!(feature = "explored") {
+        let path = path.display();
+        return Err(format!(
+            "error: {path}: its threads take turns, which this buflock was built without\n  next: cargo run --features explored -- replay {path}"
+        ));
     }
-    match std::str::from_utf8(&bytes) {
+    Ok(program)
+}
+
+fn read_text(path: &Path, bytes: &[u8]) -> Result<Program, String> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => parse::parse(text).map_err(|error| underlined(path, text, &error)),
         Err(error) => {
             let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;

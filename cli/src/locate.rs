@@ -65,6 +65,10 @@ pub fn build(python: Option<&Python>) -> Result<(), Failure> {
     let mut command = Command::new(cargo);
     command.args(["build", "-p", "buflock-oracle", "--bin", NAME]).current_dir(folder);
     let mut typed = format!("cargo build -p buflock-oracle --bin {NAME}");
+    if cfg!(feature = "explored") {
+        command.args(["--features", "explored"]);
+        typed += " --features explored";
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
         typed += " --release";

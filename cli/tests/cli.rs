@@ -98,7 +98,7 @@ fn a_malformed_file_is_underlined_and_the_others_are_replayed() {
     write(folder.path(), "named.prog", "b0 = bytearray(2)\nlen(b0)  #! 2\n");
     write(folder.path(), "all/deep/bad.prog", "b0 = bytearray(2)\nb0.frob()\n");
     std::fs::write(folder.path().join("all/foreign"), b"\x7fELF").expect("a file");
-    std::fs::write(folder.path().join("all/cut.bin"), b"\xbf\x02\x05").expect("a file");
+    std::fs::write(folder.path().join("all/cut.bin"), b"\xbf\x04\x05").expect("a file");
     let output = output(&mut buflock(folder.path(), &["replay", "nowhere.prog", "all", "named.prog"]));
     assert_eq!(code(&output), 2, "{output:?}");
     // Of a folder only what does not agree is named.
@@ -116,6 +116,26 @@ fn a_malformed_file_is_underlined_and_the_others_are_replayed() {
         "not a buflock program",
     ] {
         assert!(err(&output).contains(part), "{part}: {output:?}");
+    }
+}
+
+#[test]
+fn turns_are_replayed_or_it_is_said_which_build_does_so() {
+    let folder = folder();
+    write(
+        folder.path(),
+        "turns.prog",
+        "# schedule explored 11\nb0 = bytearray(2)\nT0: v4 = memoryview(b0)\nT1: b0.clear()\n",
+    );
+    let output = output(&mut buflock(folder.path(), &["replay", "turns.prog"]));
+    if cfg!(feature = "explored") {
+        assert_eq!(code(&output), 0, "{output:?}");
+    } else {
+        assert_eq!(code(&output), 2, "{output:?}");
+        assert!(
+            err(&output).contains("next: cargo run --features explored -- replay turns.prog"),
+            "{output:?}"
+        );
     }
 }
 

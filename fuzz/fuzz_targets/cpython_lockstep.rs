@@ -3,4 +3,6 @@
 mod interpreter;
 mod structural;
 
+use buflock::fuzz::mutate;
+
 libfuzzer_sys::fuzz_target!(|data: &[u8]| buflock_oracle::fuzz::cpython_lockstep(data));

@@ -2,4 +2,6 @@
 #![no_main]
 mod structural;
 
+use buflock::fuzz::mutate;
+
 libfuzzer_sys::fuzz_target!(|data: &[u8]| buflock::fuzz::native_model(data));

@@ -3,20 +3,90 @@
 use std::sync::Arc;
 
 use super::{Check, Run};
-use crate::history::{History, Observation, Outcome, Raced};
+use crate::history::{History, Observation, Outcome, Raced, Skip};
 use crate::judge::{Verdict, race};
+#[cfg(all(feature = "explored", not(loom)))]
+use crate::program::Turns;
 use crate::program::racing::is_shared;
-use crate::program::{Program, Slot, SlotKind};
-use crate::subject::{Model, Native};
+use crate::program::{Program, Schedule, Slot, SlotKind};
+#[cfg(all(feature = "explored", not(loom)))]
+use crate::schedule::explored::{self, Chooser, Strategy};
+use crate::subject::{Model, Native, Subject};
 
 /// How often a program whose threads race is run to see again what was seen once.
 const RACES: u32 = 200;
 
+/// What the threads of a subject saw; `None` if it has none that take turns, where the program has turns.
+type Saw = Option<Vec<Raced>>;
+
+/// Lets the threads of a program do their steps, each on one of these hands, and gives the hands back.
+type Explore<'a> = &'a mut dyn FnMut(Vec<Box<dyn Subject>>) -> (Vec<Raced>, Vec<Box<dyn Subject>>);
+
 impl Check {
+    /// Lets the threads of a program race as its schedule says.
+    pub(super) fn race(&mut self, place: usize, program: &Arc<Program>) -> (Verdict, Vec<Saw>) {
+        let Schedule::Explored(turns) = &program.schedule else { return self.race_by(place, program, None) };
+        self.take_turns(place, program, turns)
+    }
+
+    #[cfg(not(all(feature = "explored", not(loom))))]
+    fn take_turns(&mut self, _: usize, _: &Arc<Program>, _: &crate::program::Turns) -> (Verdict, Vec<Saw>) {
+        let why = "its threads take turns, in builds with the feature `explored` alone";
+        (Verdict::Inconclusive(why.to_owned()), Vec::new())
+    }
+
+    #[cfg(all(feature = "explored", not(loom)))]
+    fn take_turns(&mut self, place: usize, program: &Arc<Program>, turns: &Turns) -> (Verdict, Vec<Saw>) {
+        let chooser = Chooser::given(turns);
+        self.race_by(
+            place,
+            program,
+            Some(&mut |hands| {
+                let explored = explored::run(program, hands, &chooser);
+                (explored.seen, explored.hands)
+            }),
+        )
+    }
+
+    /// Runs a program in so many ways, or until it diverges: the turns are not its own, but what strategies of shuttle
+    /// choose. Gives the last run as a program that does it again, and its verdict.
+    #[cfg(all(feature = "explored", not(loom)))]
+    pub fn explore(&mut self, program: &Program, ways: u32, seed: u64) -> (Arc<Program>, Verdict) {
+        let choosers = [Chooser::new(Strategy::Pct(3), seed), Chooser::new(Strategy::Random, seed)];
+        let mut last = None;
+        let program = Arc::new(program.clone());
+        // One thread has no turns to take.
+        let ways = if program.threads() > 1 { ways } else { 1 };
+        for chooser in choosers.iter().cycle().take(ways as usize) {
+            let mut taken = Turns::default();
+            let verdict = self.race_by(
+                0,
+                &program,
+                Some(&mut |hands| {
+                    let explored = explored::run(&program, hands, chooser);
+                    taken = explored.turns;
+                    (explored.seen, explored.hands)
+                }),
+            );
+            let is_over = matches!(verdict.0, Verdict::Diverge(_));
+            let again = Program { schedule: Schedule::Explored(taken), ..(*program).clone() };
+            last = Some((Arc::new(again), verdict.0));
+            if is_over {
+                break;
+            }
+        }
+        last.expect("there is a way")
+    }
+
     /// Lets the threads of a program race on every subject that threads can share, and judges what they saw. What it does
     /// before its threads start is judged in lockstep, and what is left at rest as ever. Gives also what each subject's
     /// threads saw; `place` is that of the program among those that were given.
-    pub(super) fn race(&mut self, place: usize, program: &Arc<Program>) -> (Verdict, Vec<Vec<Raced>>) {
+    fn race_by(
+        &mut self,
+        place: usize,
+        program: &Arc<Program>,
+        mut explore: Option<Explore<'_>>,
+    ) -> (Verdict, Vec<Saw>) {
         let mut run = self.run.take().expect("a run that ended gives everything back");
         run.begin(place, std::slice::from_ref(program));
         let start =
@@ -36,13 +106,20 @@ impl Check {
             for subject in
                 subjects.iter().filter(|subject| start < program.steps.len() && subject.takes(program))
             {
+                if explore.is_some() && subject.name() != Native::NAME {
+                    saw.push(None);
+                    continue;
+                }
                 let Some(hands) = subject.forks(program.threads()) else { continue };
                 if let Some(watch) = watch {
                     watch.at(start);
                 }
                 self.races += 1;
                 let known = if subject.name() == Native::NAME { &none } else { &self.known };
-                let (seen, hands) = self.crew.run(program, hands, known, self.races);
+                let (seen, hands) = match &mut explore {
+                    Some(explore) => explore(hands),
+                    None => self.crew.run(program, hands, known, self.races),
+                };
                 let slots = [SlotKind::Exporter, SlotKind::View].into_iter().flat_map(Slot::all);
                 let after = slots.filter(|slot| is_shared(*slot)).map(|slot| (slot, subject.look(slot)));
                 let after = after.collect();
@@ -51,9 +128,9 @@ impl Check {
                 if rank(&judged) > rank(&verdict) {
                     verdict = judged;
                 }
-                saw.push(seen);
+                saw.push(Some(seen));
             }
-            for event in saw.first().into_iter().flatten() {
+            for event in saw.iter().flatten().next().into_iter().flatten() {
                 counts[program.steps[event.call].op as usize][super::place(&event.seen)] += 1;
                 tally.steps += 1;
             }
@@ -73,7 +150,8 @@ impl Check {
     /// Lets them race until they diverge, and gives that run or else the last, as far as the first subject saw it.
     pub(super) fn race_again(&mut self, program: &Arc<Program>) -> (Verdict, History) {
         let mut run = self.race(0, program);
-        for _ in 1..RACES {
+        let races = if program.schedule == Schedule::Concurrent { RACES } else { 1 };
+        for _ in 1..races {
             if let Verdict::Diverge(_) = run.0 {
                 break;
             }
@@ -84,14 +162,17 @@ impl Check {
         let observe = |(place, step)| {
             let expected: Outcome = model.step(step);
             // A step that raced had the outcome that it had: what the model says of the order of the list is no standard.
-            let of = |seen: &Vec<Raced>| {
-                let event = seen.iter().find(|event| event.call == place);
-                event.map_or_else(|| expected.clone(), |event| event.seen.clone())
+            let of = |seen: &Saw| match seen {
+                None if step.thread.is_some() => Outcome::Skipped(Skip::NoTurns),
+                seen => {
+                    let event = seen.iter().flatten().find(|event| event.call == place);
+                    event.map_or_else(|| expected.clone(), |event| event.seen.clone())
+                }
             };
-            let subjects: Vec<_> = saw.iter().map(|seen| (of(seen), None)).collect();
+            let ran = saw.iter().find(|seen| seen.is_some());
             Observation {
-                model: subjects.first().map_or(expected.clone(), |(first, _)| first.clone()),
-                subjects,
+                model: ran.map_or_else(|| expected.clone(), of),
+                subjects: saw.iter().map(|seen| (of(seen), None)).collect(),
             }
         };
         (verdict, program.steps.iter().enumerate().map(observe).collect())

@@ -11,7 +11,7 @@
 //! ```
 
 use super::{Export, Layout, NotExported, Provider, View};
-use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// What the class does when it is asked for its buffer, and when that is given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,7 +90,7 @@ impl Lender {
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<View>> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock()
     }
 
     fn view(&self) -> Result<View, NotExported> {
@@ -189,7 +189,7 @@ impl Lent {
     }
 
     fn export(&self) -> MutexGuard<'_, Option<Export>> {
-        self.0.export.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.export.lock()
     }
 
     pub(super) fn exports(&self) -> usize {

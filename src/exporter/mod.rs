@@ -58,6 +58,8 @@ mod lender;
 mod locked;
 mod mmap;
 pub mod planted;
+#[cfg(all(test, loom))]
+mod proof;
 mod request;
 mod same;
 mod storage;

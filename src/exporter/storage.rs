@@ -19,13 +19,13 @@
 //! all times, pointer and length are read under LOCKED alone, and a resize leaves the old memory behind and moves to
 //! a copy.
 
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::planted::Fault;
 use super::{Closed, Closing, ExportCount, Exported, RawExport};
+use crate::sync::Guarded;
 
 mod operation;
 #[cfg(test)]
@@ -96,7 +96,7 @@ unsafe impl Block for Vec<u8> {
 /// A block of memory, and the lock word that guards it.
 pub(super) struct Storage<M: Block> {
     count: ExportCount,
-    memory: UnsafeCell<Memory<M>>,
+    memory: Guarded<Memory<M>>,
 }
 
 struct Memory<M> {
@@ -136,7 +136,7 @@ impl<M: Block> Storage<M> {
     pub(super) fn new(mut block: M) -> Self {
         let base = block.base();
         let memory = Memory { base, block: ManuallyDrop::new(block), lie: None };
-        Self { count: ExportCount::of_new_object(), memory: UnsafeCell::new(memory) }
+        Self { count: ExportCount::of_new_object(), memory: Guarded::new(memory) }
     }
 
     /// Exports and locks at this moment.
@@ -178,7 +178,7 @@ impl<M: Block> Storage<M> {
         self.count.acquire_with(|| {
             // SAFETY: `acquire_with` runs this while the object can be neither resized nor closed, so no unique
             // reference to `memory` exists before it returns.
-            unsafe { &*self.memory.get() }.lent()
+            unsafe { &*self.memory.shared() }.lent()
         })
     }
 
@@ -236,7 +236,7 @@ impl<M: Block> Storage<M> {
         // SAFETY: the object is locked and has no exports, so whoever reads `memory` waits and nobody points into it.
         // Whoever closed it did so without exports and freed its memory under the lock: nobody is about to. Of a
         // stained object `memory` is reached under the lock alone.
-        let memory = unsafe { &mut *self.memory.get() };
+        let memory = unsafe { &mut *self.memory.unique() };
         if !locked.is_closed() && !self.count.is_stained() {
             // SAFETY: an open object has its block, which is replaced below.
             unsafe { ManuallyDrop::drop(&mut memory.block) };
@@ -256,7 +256,7 @@ impl<M: Block> Storage<M> {
             // SAFETY: a closed object begins no operation and gives out no export, and none of either is left:
             // nobody has a reference to `memory` or a pointer into it, and nobody gets one before it has a block
             // again. `drop` below looks at CLOSED, so this is the only time that the block is dropped.
-            unsafe { ManuallyDrop::drop(&mut (*self.memory.get()).block) };
+            unsafe { ManuallyDrop::drop(&mut (*self.memory.unique()).block) };
         }
     }
 }

@@ -19,7 +19,6 @@
 //! The managed buffer is let go *before* `released` is set and the lock given up. So whoever finds a view released,
 //! by whatever question, finds the exporter free of it.
 
-use std::cell::UnsafeCell;
 use std::fmt;
 
 use super::planted::Fault;
@@ -27,7 +26,7 @@ use super::{
     CastError, Export, ExportCount, Exported, Format, ItemOrder, Layout, PlaceError, Provider, RawExport,
     Released,
 };
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Guarded, Ordering};
 
 /// A handle to a view; a clone is another handle to the same view.
 #[derive(Clone)]
@@ -39,7 +38,7 @@ struct Inner {
     released: AtomicBool,
     layout: Layout,
     /// Touched under the lock only. `None` once released.
-    managed: UnsafeCell<Option<Managed>>,
+    managed: Guarded<Option<Managed>>,
 }
 
 /// The size of the largest item.
@@ -88,7 +87,7 @@ impl View {
             count: ExportCount::stained_if(managed.provider().is_stained()),
             released: AtomicBool::new(false),
             layout,
-            managed: UnsafeCell::new(Some(managed)),
+            managed: Guarded::new(Some(managed)),
         }))
     }
 
@@ -284,7 +283,7 @@ impl View {
         // seen by others.
         let locked = self.0.count.lock();
         // SAFETY: the lock is held, so nobody else touches `managed`; the reference ends before the lock does.
-        let managed = unsafe { &*self.0.managed.get() };
+        let managed = unsafe { &*self.0.managed.shared() };
         let raw = managed.as_ref().ok_or(Released)?.raw();
         locked.into_export();
         Ok(raw)
@@ -309,7 +308,7 @@ impl View {
         // SAFETY: the lock is held, so nobody else touches `managed`; the reference ends before the lock does. What
         // runs when the managed buffer is dropped does not come back here: it releases an export of an object
         // that is older than this view.
-        let managed = unsafe { &mut *self.0.managed.get() };
+        let managed = unsafe { &mut *self.0.managed.unique() };
         if managed.is_none() {
             return Ok(());
         }
@@ -330,7 +329,7 @@ impl View {
         let _locked = self.0.count.lock();
         // SAFETY: the lock is held, so nobody else touches `managed`; the reference ends before the lock does,
         // because `f` cannot keep it.
-        match unsafe { &*self.0.managed.get() } {
+        match unsafe { &*self.0.managed.shared() } {
             Some(managed) => Ok(f(managed)),
             None => Err(Released),
         }

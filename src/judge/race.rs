@@ -210,7 +210,16 @@ fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {
     let holds = |other: &Raced| {
         let step = &program.steps[other.call];
         let on_it = step.receiver.is_some_and(|slot| slot.kind == SlotKind::View && names(slot));
-        on_it || step.find_given(names).is_some()
+        on_it || step.find_given(|given| names(given) || is_made_of(&program.steps, given, &names)).is_some()
     };
     seen.iter().any(|other| overlap(event, other) && holds(other))
+}
+
+/// Whether what a slot holds was made of an object that `names` says yes to, before the threads started: whoever is given
+/// it then may hold an export of that object.
+fn is_made_of(steps: &[Step], slot: Slot, names: &impl Fn(Slot) -> bool) -> bool {
+    let made = steps.iter().rposition(|step| step.thread.is_none() && step.dest == Some(slot));
+    made.is_some_and(|at| {
+        steps[at].find_needed(|source| names(source) || is_made_of(&steps[..at], source, names)).is_some()
+    })
 }

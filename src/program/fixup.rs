@@ -5,7 +5,7 @@
 //! slot that does not exist.
 
 use super::{
-    Answer, Arg, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, hook, limits,
+    Answer, Arg, Op, Program, Slot, SlotKind, Step, Syntax, Yields, hook, limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
     racing,
 };
@@ -24,7 +24,7 @@ pub fn fixup(program: &mut Program) {
         threads_started |= step.thread.is_some();
         fix_step(step);
     }
-    if program.schedule == Schedule::Concurrent {
+    if program.schedule.races() {
         racing::separate(program);
     }
 }

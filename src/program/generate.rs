@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::argument::argument;
 use self::sketch::Sketch;
 use super::op::{On, TABLE, Yields};
-use super::{Arg, Args, Op, Program, Slot, SlotKind, Step, fixup, limits, racing};
+use super::{Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Turns, fixup, limits, racing};
 
 /// A source of choices.
 pub trait Choices {
@@ -88,6 +88,8 @@ pub enum Schedules {
     Concurrent,
     /// Half of them each.
     Mixed,
+    /// All explored, by turns that are drawn.
+    Explored,
 }
 
 impl Default for Shape {
@@ -147,11 +149,29 @@ pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
         Schedules::Lockstep => false,
         Schedules::Concurrent => threads > 1,
         Schedules::Mixed => threads > 1 && choices.chance(1, 2),
+        Schedules::Explored => {
+            program.schedule = Schedule::Explored(turns(choices));
+            true
+        }
     };
     if race {
         racing::separate(&mut program);
     }
     program
+}
+
+/// The most bytes that are drawn of a schedule.
+const TURNS: u32 = 32;
+
+/// Turns for threads to take. One byte in two lets a thread go on for long, so that few interruptions are likely as well.
+fn turns(choices: &mut impl Choices) -> Turns {
+    (0..choices.below(TURNS)).map(|_| turn(choices)).collect()
+}
+
+/// One byte of a schedule.
+pub fn turn(choices: &mut impl Choices) -> u8 {
+    let most = if choices.chance(1, 2) { 1 << 8 } else { 1 << 4 };
+    choices.below(most) as u8
 }
 
 /// One step that fits what has been done so far, for a mutator to insert.

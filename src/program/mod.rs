@@ -15,6 +15,7 @@ pub mod op;
 pub mod parse;
 pub mod racing;
 pub mod text;
+pub mod turns;
 
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use arg::{Arg, Float, Int, SliceArg, Slot, SlotKind};
 pub use hook::{Answer, Hook, Protocol};
 pub use op::{Class, Op, Role, Syntax, Yields};
+pub use turns::Turns;
 
 use crate::history::ErrorClass;
 
@@ -42,13 +44,23 @@ pub struct Program {
 }
 
 /// When the threads of a program do what they do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Schedule {
     /// One step after the other, in the order of the list.
     #[default]
     Lockstep,
     /// As they please, each in its own order: `# schedule concurrent`. Names are [separate](racing::separate).
     Concurrent,
+    /// As these turns say, each in its own order: `# schedule explored 0a1f`. Names are separate. Only threads of the
+    /// Rust exporters take turns, and only in a build with the feature `explored`.
+    Explored(Turns),
+}
+
+impl Schedule {
+    /// Whether the order of the list is not that in which threads do their steps.
+    pub fn races(&self) -> bool {
+        *self != Schedule::Lockstep
+    }
 }
 
 /// One operation on one thread.

@@ -3,7 +3,7 @@
 use mutatis::{Candidates, Context, DefaultMutate, Mutate, Result, Rng};
 
 use super::generate::{self, Choices};
-use super::{Program, Step, fixup, limits};
+use super::{Program, Schedule, Step, fixup, limits};
 
 impl Choices for Rng {
     fn next(&mut self) -> u32 {
@@ -21,7 +21,8 @@ impl DefaultMutate for Program {
 
 impl Mutate<Program> for ProgramMutator {
     fn mutate(&mut self, candidates: &mut Candidates<'_>, program: &mut Program) -> Result<()> {
-        for vary in VARIATIONS {
+        let takes_turns = matches!(program.schedule, Schedule::Explored(_));
+        for vary in VARIATIONS.iter().chain(OF_TURNS.iter().filter(|_| takes_turns)) {
             candidates.mutation(|context: &mut Context| {
                 vary(program, context.rng());
                 for step in &mut program.steps {
@@ -48,6 +49,9 @@ const VARIATIONS: &[fn(&mut Program, &mut Rng)] = &[
     change_slot,
     change_thread,
 ];
+
+/// What can be done to turns, where threads take them.
+const OF_TURNS: [fn(&mut Program, &mut Rng); 2] = [change_turns, change_turns];
 
 /// A position among the steps, if there are any.
 fn position(program: &Program, rng: &mut Rng) -> Option<usize> {
@@ -143,7 +147,21 @@ fn change_thread(program: &mut Program, rng: &mut Rng) {
     }
 }
 
-/// A program that begins as one and goes on as the other.
+/// One byte more, less, or other, of a schedule that says who goes on.
+fn change_turns(program: &mut Program, rng: &mut Rng) {
+    if let Schedule::Explored(turns) = &mut program.schedule {
+        let mut bytes = std::mem::take(&mut turns.0).into_vec();
+        let at = rng.below(bytes.len() as u32 + 1) as usize;
+        match rng.below(3) {
+            0 if at < bytes.len() => drop(bytes.remove(at)),
+            1 if at < bytes.len() => bytes[at] = generate::turn(rng),
+            _ => bytes.insert(at, generate::turn(rng)),
+        }
+        turns.0 = bytes.into();
+    }
+}
+
+/// A program that begins as one and goes on as the other, on the schedule of the one.
 pub fn cross(one: &Program, other: &Program, rng: &mut impl Choices) -> Program {
     let head = rng.below(one.steps.len() as u32 + 1) as usize;
     let tail = rng.below(other.steps.len() as u32 + 1) as usize;
@@ -151,7 +169,7 @@ pub fn cross(one: &Program, other: &Program, rng: &mut impl Choices) -> Program 
     for step in &mut steps {
         step.expect = None;
     }
-    let mut program = Program { steps, ..Program::default() };
+    let mut program = Program { steps, schedule: one.schedule.clone(), ..Program::default() };
     fixup::fixup(&mut program);
     program
 }

@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use self::lex::{Kind, Span, Token, lex};
 
-use super::text::{CONCURRENT, HEADER, VERSION};
+use super::text::{CONCURRENT, EXPLORED, HEADER, VERSION};
 use super::{
     Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind, Step, Syntax,
-    Yields,
+    Turns, Yields,
 };
 use super::{hook, limits, op, racing};
 use crate::history::ErrorClass;
@@ -64,7 +64,7 @@ pub fn parse(text: &str) -> Result<Program, ParseError> {
         let threaded = program.steps.last().is_some_and(|step| step.thread.is_some());
         program.steps.push(parser.step(threaded)?);
     }
-    if program.schedule == Schedule::Concurrent {
+    if program.schedule.races() {
         racing::separate(&mut program);
     }
     Ok(program)
@@ -86,11 +86,20 @@ fn check_header(line: &str) -> Result<(), ParseError> {
     Err(source.fail(Span { start, end }, format!("version {VERSION} of the format")))
 }
 
-/// Reads `# python >= 3.14`, `# python < 3.15` and `# schedule concurrent`; any other comment says nothing.
+/// Reads `# python >= 3.14`, `# python < 3.15`, `# schedule concurrent` and `# schedule explored 0a1f`; any other comment
+/// says nothing.
 fn read_comment(source: &Source<'_>, program: &mut Program) -> Result<(), ParseError> {
     let line = source.line.trim_end();
     if line == CONCURRENT {
         program.schedule = Schedule::Concurrent;
+    }
+    if let Some(rest) = line.strip_prefix(EXPLORED) {
+        let digits = rest.trim_start();
+        let span = Span { start: line.len() - digits.len(), end: line.len() };
+        let turns = Turns::of_hex(digits).filter(|_| rest.is_empty() || digits.len() < rest.len());
+        let turns =
+            turns.ok_or_else(|| source.fail(span, "two hexadecimal digits for each byte of a schedule"))?;
+        program.schedule = Schedule::Explored(turns);
     }
     let comment = line.trim_start().trim_start_matches('#').trim_start();
     let Some(condition) = comment.strip_prefix("python").map(str::trim_start) else {

@@ -31,7 +31,9 @@ pub fn is_shared(slot: Slot) -> bool {
 /// Rewrites a program so that its threads share objects and never names. What binds a name that threads share is done
 /// before they start. Idempotent; a valid program stays valid.
 pub fn separate(program: &mut Program) {
-    program.schedule = Schedule::Concurrent;
+    if !program.schedule.races() {
+        program.schedule = Schedule::Concurrent;
+    }
     let (mut before, mut racing) = (Vec::new(), Vec::new());
     for mut step in std::mem::take(&mut program.steps) {
         if NEVER.contains(&step.op) {

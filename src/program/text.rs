@@ -17,6 +17,8 @@ use super::{Answer, Arg, Expect, Hook, Int, Program, Schedule, SliceArg, Slot, S
 pub const HEADER: &str = "# buflock program";
 /// The line that says that the threads of a program race.
 pub const CONCURRENT: &str = "# schedule concurrent";
+/// The beginning of the line that says in which way they race.
+pub const EXPLORED: &str = "# schedule explored";
 
 /// The version of the format that is written, and the only one that is read.
 pub const VERSION: &str = "1";
@@ -281,8 +283,11 @@ impl fmt::Display for Program {
         if let Some((major, minor)) = self.until {
             writeln!(f, "# python < {major}.{minor}")?;
         }
-        if self.schedule == Schedule::Concurrent {
-            writeln!(f, "{CONCURRENT}")?;
+        match &self.schedule {
+            Schedule::Lockstep => {}
+            Schedule::Concurrent => writeln!(f, "{CONCURRENT}")?,
+            Schedule::Explored(turns) if turns.0.is_empty() => writeln!(f, "{EXPLORED}")?,
+            Schedule::Explored(turns) => writeln!(f, "{EXPLORED} {turns}")?,
         }
         for step in &self.steps {
             writeln!(f, "{step}")?;
@@ -637,14 +642,19 @@ mod tests {
         fn program(&mut self) -> Program {
             let mut version = || (self.below(2) == 0).then(|| (self.next() as u8, self.next() as u8));
             let (since, until) = (version(), version());
-            let schedule = if self.below(4) == 0 { Schedule::Concurrent } else { Schedule::Lockstep };
+            let schedule = match self.below(8) {
+                0 => Schedule::Concurrent,
+                1 => Schedule::Explored((0..self.below(40)).map(|_| self.next() as u8).collect()),
+                _ => Schedule::Lockstep,
+            };
+            let races = schedule.races();
             let before = self.below(6);
             let threaded = self.below(30);
             let threads = (0..before).map(|_| None).collect::<Vec<_>>().into_iter();
             let threads = threads.chain((0..threaded).map(|index| Some(index as u8 % limits::THREADS)));
             let mut program =
                 Program { since, until, schedule, steps: threads.map(|thread| self.step(thread)).collect() };
-            if schedule == Schedule::Concurrent {
+            if races {
                 crate::program::racing::separate(&mut program);
             }
             program

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Nested, Observation};
 use crate::judge::{Clause, Difference, Divergence, Verdict};
-use crate::program::{Expect, Program, Schedule, Slot, Step};
+use crate::program::{Expect, Program, Slot, Step};
 use crate::subject::{Model, Unrest, Version};
 
 /// A divergence in words, as it crosses from process to process.
@@ -271,7 +271,7 @@ fn plain(text: &str) -> String {
 /// none is cut off: another thread's may stand behind it.
 pub fn stated(program: &Program, last: Option<usize>, version: Version) -> Program {
     let mut stated = Program { since: None, until: None, ..program.clone() };
-    let races = program.schedule == Schedule::Concurrent;
+    let races = program.schedule.races();
     if let Some(last) = last.filter(|_| !races) {
         stated.steps.truncate(last + 1);
     }

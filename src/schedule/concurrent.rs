@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::{Host, Mailbox};
-use crate::history::{Event, Outcome, Raced, Skip};
+use super::{Host, Mailbox, run_own};
+use crate::history::Raced;
 use crate::program::generate::{Choices, choices};
 use crate::program::{Op, Program, limits};
 use crate::subject::Subject;
@@ -104,7 +104,7 @@ impl Crew {
                 known: Arc::clone(known),
                 clock,
                 seed: seed ^ u64::from(thread) << 56,
-                seen: Vec::with_capacity(program.steps.len()),
+                seen: Vec::new(),
             })
             .collect();
         let (mut lanes, mut back) = (Some(lanes), Vec::new());
@@ -160,20 +160,13 @@ impl Lane {
     fn run(&mut self, host: &dyn Host) {
         let mut random = choices(self.seed);
         host.detached(&mut || self.gate.pass());
-        let own = self.program.steps.iter().enumerate();
-        for (place, step) in own.filter(|(_, step)| step.thread == Some(self.thread)) {
+        let pause = || {
             if random.chance(1, 2) {
                 // Without it whoever holds the lock of an interpreter would run all its steps.
                 host.detached(&mut || (0..random.below(Lane::PAUSE)).for_each(|_| spin_loop()));
             }
-            let now = || self.clock.elapsed().as_nanos() as u64;
-            let begun = now();
-            let seen = match step.find_needed(|slot| !self.hand.holds(slot)) {
-                _ if self.known.contains(&step.op) => Outcome::Skipped(Skip::Known),
-                Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
-                None => self.hand.step(step),
-            };
-            self.seen.push(Event { thread: self.thread, begun, ended: now(), call: place, seen });
-        }
+        };
+        let now = || self.clock.elapsed().as_nanos() as u64;
+        self.seen = run_own(self.thread, &self.program, &mut *self.hand, &self.known, now, pause);
     }
 }

@@ -1,9 +1,40 @@
 //! Which thread does which step when.
 
 pub mod concurrent;
+#[cfg(all(feature = "explored", not(loom)))]
+pub mod explored;
 pub mod lockstep;
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::history::{Event, Outcome, Raced, Skip};
+use crate::program::{Op, Program};
+use crate::subject::Subject;
+
+/// Runs the steps of one thread of a program on its hand, and gives what it saw. `known` are operations that are left
+/// out; before each step, `pause` is called, and the time is asked for before and after it.
+fn run_own(
+    thread: u8,
+    program: &Program,
+    hand: &mut dyn Subject,
+    known: &[Op],
+    now: impl Fn() -> u64,
+    mut pause: impl FnMut(),
+) -> Vec<Raced> {
+    let mut raced = Vec::with_capacity(program.steps.len());
+    let own = program.steps.iter().enumerate();
+    for (place, step) in own.filter(|(_, step)| step.thread == Some(thread)) {
+        pause();
+        let begun = now();
+        let seen = match step.find_needed(|slot| !hand.holds(slot)) {
+            _ if known.contains(&step.op) => Outcome::Skipped(Skip::Known),
+            Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
+            None => hand.step(step),
+        };
+        raced.push(Event { thread, begun, ended: now(), call: place, seen });
+    }
+    raced
+}
 
 /// What must be done around the work of a thread: attaching it to an interpreter.
 pub trait Host: Send + Sync + 'static {

@@ -7,7 +7,6 @@ mod world;
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use self::memory::Immutable;
@@ -20,6 +19,7 @@ use crate::exporter::{
 };
 use crate::history::{ErrorClass, Nested, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The slots of one run.
 #[derive(Debug, Clone)]

@@ -164,7 +164,7 @@ impl<'a, M: Block> Operation<'a, M> {
                 // SAFETY: the object is locked and has no exports, and neither can change before the operation
                 // ends; so whoever reads `memory` waits, and nobody points to the bytes. The unique reference
                 // borrows `self`, so this thread cannot reach `memory` by another way either.
-                Ok(unsafe { &mut (*self.owner.memory.get()).block })
+                Ok(unsafe { &mut (*self.owner.memory.unique()).block })
             }
             exports => Err(Exported(exports)),
         }
@@ -179,7 +179,7 @@ impl<'a, M: Block> Operation<'a, M> {
             if self.owner.count.commits(Fault::RefusedResizeChangesLength) {
                 // SAFETY: a stained object's `memory` is reached under the lock alone, which this operation holds;
                 // no reference to it outlives a statement.
-                unsafe { (*self.owner.memory.get()).lie = Some(shown.saturating_sub(unit)) };
+                unsafe { (*self.owner.memory.unique()).lie = Some(shown.saturating_sub(unit)) };
             }
             return Err(Exported(exports));
         }
@@ -188,7 +188,7 @@ impl<'a, M: Block> Operation<'a, M> {
         unsafe { load_bytes(self.base(), &mut copy) };
         self.moved.set(true);
         // SAFETY: as above, the lock suffices. The reference that is given out borrows `self`.
-        let memory = unsafe { &mut *self.owner.memory.get() };
+        let memory = unsafe { &mut *self.owner.memory.unique() };
         let stale = self.owner.count.commits(Fault::StaleLengthAfterResize);
         memory.lie = stale.then_some(shown);
         // Whoever points to the old memory may go on: it is never freed.
@@ -206,7 +206,7 @@ impl<'a, M: Block> Operation<'a, M> {
     fn memory(&self) -> &Memory<M> {
         // SAFETY: `memory` changes only through the unique reference of `exclusive`, which borrows its operation, and
         // this operation is the only one as long as it holds the lock.
-        unsafe { &*self.owner.memory.get() }
+        unsafe { &*self.owner.memory.shared() }
     }
 
     #[inline]
@@ -220,7 +220,7 @@ impl<'a, M: Block> Operation<'a, M> {
         if self.moved.replace(false) {
             // SAFETY: since the resize no exports exist, or they were not counted; these do not read `memory`
             // without the lock, and this thread has no reference to it here.
-            let memory = unsafe { &mut *self.owner.memory.get() };
+            let memory = unsafe { &mut *self.owner.memory.unique() };
             memory.base = memory.block.base();
         }
         self.memory().base

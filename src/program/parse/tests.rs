@@ -48,6 +48,23 @@ fn a_program_is_read_with_free_whitespace_and_comments() {
 }
 
 #[test]
+fn a_schedule_is_read_with_its_turns() {
+    let read = |line: &str| parse(&format!("{HEADER} {VERSION}\n{line}\nb0 = bytearray()\nT0: b0.clear()"));
+    assert_eq!(read("# schedule concurrent").unwrap().schedule, Schedule::Concurrent);
+    assert_eq!(read("# schedule explored").unwrap().schedule, Schedule::Explored(Turns::default()));
+    let turns = Turns([0x0a, 0x1f].into());
+    assert_eq!(read("# schedule explored 0a1f ").unwrap().schedule, Schedule::Explored(turns));
+    for wrong in ["# schedule explored 0a1", "# schedule explored0a", "# schedule explored so"] {
+        let error = read(wrong).unwrap_err();
+        assert_eq!(
+            (error.line, error.expected.as_str()),
+            (2, "two hexadecimal digits for each byte of a schedule"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn the_bounds_of_ints_are_exact() {
     assert_eq!(arg("-9223372036854775808"), Arg::int(i64::MIN));
     assert_eq!(arg("18446744073709551615"), Arg::Int(Int::Unsigned(u64::MAX)));

@@ -233,7 +233,7 @@ fn write<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result<usize> {
             let length = memory.length();
             // What lies between the end and where it stands is zero.
             memory.splice(length, 0, &Buffer::from_elem(0, place.saturating_sub(length)))?;
-            let replaced = bytes.len().min(memory.length() - place);
+            let replaced = bytes.len().min(memory.length().saturating_sub(place));
             memory.splice(place, replaced, bytes)
         })?;
         heap.set_cursor(stream, end);

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::super::heap::{
@@ -19,6 +18,7 @@ use crate::exporter::{
 };
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot, SlotKind};
+use crate::sync::Mutex;
 
 impl Iteration {
     fn over(target: Target, unpacks: bool) -> Iteration {

@@ -25,13 +25,14 @@ pub fn shrink_within(program: &Program, candidates: usize, still: impl FnMut(&Pr
     let mut best = Program { since: None, until: None, ..program.clone() };
     settle(&mut best);
     let mut shrinker = Shrinker { best, left: candidates, still };
-    let passes: [fn(&mut Shrinker<_>); 9] = [
+    let passes: [fn(&mut Shrinker<_>); 10] = [
         Shrinker::cut_the_end,
         Shrinker::drop_chunks,
         Shrinker::merge_threads,
         Shrinker::drop_turns,
         Shrinker::skip_middlemen,
         Shrinker::drop_pairs,
+        Shrinker::hoist_hooks,
         Shrinker::drop_destinations,
         Shrinker::renumber,
         Shrinker::simplify,
@@ -128,6 +129,27 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
                 }
             }
             first = first.min(self.best.steps.len());
+        }
+    }
+
+    /// What a hook does may as well be done before the step.
+    fn hoist_hooks(&mut self) {
+        let mut at = self.best.steps.len();
+        while at > 0 {
+            at = (at - 1).min(self.best.steps.len() - 1);
+            for which in 0..self.best.steps[at].args.len() {
+                self.attempt_with(|program| {
+                    let Step { thread, args, .. } = &mut program.steps[at];
+                    let (thread, arg) = (*thread, &mut args[which]);
+                    let Some(hook) = arg.hook().cloned() else { return };
+                    *arg = hook.plain();
+                    let hoisted = hook.steps.into_iter().map(|step| Step { thread, ..step });
+                    program.steps.splice(at..at, hoisted);
+                });
+                if self.best.steps[at].args.len() <= which + 1 {
+                    break;
+                }
+            }
         }
     }
 
@@ -349,6 +371,26 @@ mod tests {
                 && part.dest.is_some() && part.dest != part.receiver)
         };
         assert_eq!(shrunk(lines, sliced), "b0 = bytearray()\nv0 = memoryview(b0)\nv1 = v0[:]");
+    }
+
+    #[test]
+    fn what_a_hook_does_is_hoisted_out_where_that_makes_no_difference() {
+        let lines =
+            "b0 = bytearray(b\"ab\")\nb0.append(__index__{b0.clear(); v0 = memoryview(b0); return 65})";
+        let any = |program: &Program, op: Op| {
+            let within = |step: &Step| step.hooks().any(|hook| hook.steps.iter().any(|step| step.op == op));
+            program.steps.iter().any(|step| step.op == op || within(step))
+        };
+        let both = |program: &Program| any(program, Op::Append) && any(program, Op::Clear);
+        assert_eq!(shrunk(lines, both), "b0.clear()\nb0.append(None)");
+        let within = |program: &Program| {
+            program
+                .steps
+                .iter()
+                .flat_map(Step::hooks)
+                .any(|hook| hook.steps.iter().any(|step| step.op == Op::Clear))
+        };
+        assert_eq!(shrunk(lines, within), "b0.append(__index__{b0.clear(); return None})");
     }
 
     #[test]

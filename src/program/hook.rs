@@ -169,3 +169,56 @@ pub(super) fn read<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Box<Hook
     DEPTH.set(depth);
     hook
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::encode::{DecodeError, decode, encode};
+    use crate::program::fixup::fixup;
+    use crate::program::{Op, Program, Slot, SlotKind, Step};
+
+    /// A step with so many hooks within each other.
+    fn nested(depth: usize) -> Step {
+        let mut step = Step::new(
+            Op::Append,
+            Some(Slot::new(SlotKind::Exporter, 0)),
+            [Arg::int(1)].into_iter().collect(),
+            None,
+        );
+        for _ in 0..depth {
+            let hook = Hook {
+                protocol: Protocol::Index,
+                steps: vec![step.clone()],
+                answer: Answer::Return(Arg::int(1)),
+            };
+            step.args[0] = Arg::Hook(Box::new(hook));
+        }
+        step
+    }
+
+    #[test]
+    fn hooks_that_are_too_deep_are_neither_read_nor_left() {
+        let program = |depth| Program { steps: vec![nested(depth)], ..Program::default() };
+        let deepest = program(limits::HOOK_DEPTH);
+        assert_eq!(decode(&encode(&deepest)).as_ref(), Ok(&deepest));
+        assert_eq!(decode(&encode(&program(limits::HOOK_DEPTH + 1))), Err(DecodeError::Damaged));
+        // A reader that was stopped half way begins anew.
+        assert_eq!(decode(&encode(&deepest)).as_ref(), Ok(&deepest));
+        let mut repaired = program(limits::HOOK_DEPTH + 2);
+        fixup(&mut repaired);
+        assert_eq!(repaired.steps[0].depth(), limits::HOOK_DEPTH);
+    }
+
+    #[test]
+    fn a_hook_leaves_the_exports_of_its_step_in_their_slots() {
+        let x0 = Slot::new(SlotKind::Export, 0);
+        let on = |op| Step::new(op, Some(x0), Default::default(), None);
+        let steps = vec![on(Op::Drop), on(Op::ReleaseExport)];
+        let hook = Hook { protocol: Protocol::Index, steps, answer: Answer::Return(Arg::int(0)) };
+        let mut write = on(Op::LockedWrite);
+        write.args.extend([Arg::Hook(Box::new(hook)), Arg::bytes(b"a")]);
+        let mut program = Program { steps: vec![write], ..Program::default() };
+        fixup(&mut program);
+        assert_eq!(program.steps[0].statement(), "x0.write(__index__{x0.release(); return 0}, b\"a\")");
+    }
+}

@@ -16,7 +16,7 @@ use super::{
     Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind, Step, Syntax,
     Turns, Yields,
 };
-use super::{hook, limits, op, racing};
+use super::{fixup, hook, limits, op, racing};
 use crate::history::ErrorClass;
 
 /// Why a text is not a program, and where it is not.
@@ -252,6 +252,7 @@ impl<'a> Parser<'a> {
     }
 
     fn step(&mut self, threaded: bool) -> Parsed<Step> {
+        let whole = Span { start: self.span().start, end: self.tokens[self.tokens.len() - 1].span.start };
         let thread = self.thread()?;
         if threaded && thread.is_none() {
             let reason = "lines without a thread run before the threads start";
@@ -263,7 +264,16 @@ impl<'a> Parser<'a> {
         }
         let expect = self.expectation()?;
         let Call { row, receiver, args } = call;
-        Ok(Step { thread, op: row.op, receiver, args, dest, expect })
+        let step = Step { thread, op: row.op, receiver, args, dest, expect };
+        if step.has_hooks() {
+            let mut valid = step.clone();
+            fixup::fix_step(&mut valid);
+            if valid != step {
+                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step";
+                return Err(self.source.fail(whole, expected));
+            }
+        }
+        Ok(step)
     }
 
     fn thread(&mut self) -> Parsed<Option<u8>> {

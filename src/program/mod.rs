@@ -39,6 +39,8 @@ pub struct Program {
     pub until: Option<(u8, u8)>,
     /// When its threads do what they do.
     pub schedule: Schedule,
+    /// Whether it does also what is known to break the memory of some Pythons: `# leaves nothing out`. Only files have it.
+    pub unguarded: bool,
     /// What is done, in the order in which lockstep does it.
     pub steps: Vec<Step>,
 }

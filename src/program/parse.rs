@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use self::lex::{Kind, Span, Token, lex};
 
-use super::text::{CONCURRENT, EXPLORED, HEADER, VERSION};
+use super::text::{CONCURRENT, EXPLORED, HEADER, UNGUARDED, VERSION};
 use super::{
     Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind, Step, Syntax,
     Turns, Yields,
@@ -90,6 +90,9 @@ fn check_header(line: &str) -> Result<(), ParseError> {
 /// says nothing.
 fn read_comment(source: &Source<'_>, program: &mut Program) -> Result<(), ParseError> {
     let line = source.line.trim_end();
+    if line == UNGUARDED {
+        program.unguarded = true;
+    }
     if line == CONCURRENT {
         program.schedule = Schedule::Concurrent;
     }

@@ -15,6 +15,8 @@ use super::{Answer, Arg, Expect, Hook, Int, Program, Schedule, SliceArg, Slot, S
 
 /// What the first line of a program is, up to the version of the format.
 pub const HEADER: &str = "# buflock program";
+/// The line that says that a program does what others leave out.
+pub const UNGUARDED: &str = "# leaves nothing out";
 /// The line that says that the threads of a program race.
 pub const CONCURRENT: &str = "# schedule concurrent";
 /// The beginning of the line that says in which way they race.
@@ -282,6 +284,9 @@ impl fmt::Display for Program {
         }
         if let Some((major, minor)) = self.until {
             writeln!(f, "# python < {major}.{minor}")?;
+        }
+        if self.unguarded {
+            writeln!(f, "{UNGUARDED}")?;
         }
         match &self.schedule {
             Schedule::Lockstep => {}
@@ -648,12 +653,18 @@ mod tests {
                 _ => Schedule::Lockstep,
             };
             let races = schedule.races();
+            let unguarded = self.below(4) == 0;
             let before = self.below(6);
             let threaded = self.below(30);
             let threads = (0..before).map(|_| None).collect::<Vec<_>>().into_iter();
             let threads = threads.chain((0..threaded).map(|index| Some(index as u8 % limits::THREADS)));
-            let mut program =
-                Program { since, until, schedule, steps: threads.map(|thread| self.step(thread)).collect() };
+            let mut program = Program {
+                since,
+                until,
+                schedule,
+                unguarded,
+                steps: threads.map(|thread| self.step(thread)).collect(),
+            };
             if races {
                 crate::program::racing::separate(&mut program);
             }

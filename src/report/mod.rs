@@ -284,12 +284,14 @@ pub fn stated(program: &Program, last: Option<usize>, version: Version) -> Progr
 /// What the model says of each step.
 pub fn expectations(program: &Program, version: Version) -> Vec<Expect> {
     let mut model = Model::new(version);
+    model.follow(program);
     program.steps.iter().map(|step| model.step(step).expectation()).collect()
 }
 
 /// What the model says of the steps of hooks, for each step of the program, in the order in which they run.
 fn within_hooks(program: &Program, version: Version) -> Vec<Vec<Expect>> {
     let mut model = Model::new(version);
+    model.follow(program);
     let saw = |nested: &Nested| match nested {
         Nested::Saw(_, outcome) => Some(outcome.expectation()),
         Nested::Called(_) => None,

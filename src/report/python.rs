@@ -209,6 +209,7 @@ fn mark(out: &mut String, program: &Program, told: Option<&Told>, version: Versi
         match told.place {
             Place::State(slot) => {
                 let mut model = Model::new(version);
+                model.follow(program);
                 let last = told.step.map_or(program.steps.len(), |step| step + 1);
                 program.steps.iter().take(last).for_each(|step| drop(model.step(step)));
                 state = format!("(\"{slot}\", {})", picture(&Picture::from(&model.shown(slot))));

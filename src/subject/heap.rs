@@ -278,6 +278,10 @@ pub trait Heap {
 
     /// The Python that operations follow.
     fn version(&self) -> Version;
+    /// Whether what is known to break the memory of that Python is left out.
+    fn is_guarded(&self) -> bool {
+        true
+    }
     /// Whether a slot is filled.
     fn holds(&self, slot: Slot) -> bool;
     /// Whether two filled slots hold the same object.

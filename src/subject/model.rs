@@ -12,7 +12,7 @@ use super::heap::{Flavour, Form, Nesting, NotLent, Source, Version, unhashable_v
 use super::{Shown, Slots, meaning};
 use crate::exporter::{Body, Format, Layout, Released};
 use crate::history::{ErrorClass, Nested, Outcome, Seen};
-use crate::program::{Slot, SlotKind, Step, limits};
+use crate::program::{Program, Slot, SlotKind, Step, limits};
 
 use held::Held;
 
@@ -34,6 +34,7 @@ pub struct Model {
     made: Aside<u32>,
     touched: Aside<Touched>,
     nesting: Aside<Nesting>,
+    unguarded: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -135,6 +136,7 @@ impl Model {
             made: Aside::default(),
             touched: Aside::default(),
             nesting: Aside::default(),
+            unguarded: false,
         }
     }
 
@@ -164,6 +166,11 @@ impl Model {
         }
         self.touched = Aside(Touched { exporters: u32::MAX, views: u32::MAX });
         outcome
+    }
+
+    /// From here on, it leaves out what this program does.
+    pub fn follow(&mut self, program: &Program) {
+        self.unguarded = program.unguarded;
     }
 
     /// What happened while the last step converted its hooks.

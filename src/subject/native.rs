@@ -366,6 +366,7 @@ impl Subject for Native {
     }
 
     fn hooked_step(&mut self, step: &Step, _: &[Nested]) -> (Outcome, Vec<Nested>) {
+        // What the model has not left out is done.
         self.nesting = Nesting::default();
         let outcome = self.step(step);
         (outcome, std::mem::take(&mut self.nesting.log))

@@ -112,6 +112,7 @@ impl Trace {
     /// Runs a program on the model from empty slots on, and forgets the run before.
     pub fn record(&mut self, model: &mut Model, program: &Program) {
         model.clear();
+        model.follow(program);
         self.outcomes.clear();
         self.states.clear();
         self.left.clear();

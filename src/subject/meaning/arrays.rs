@@ -256,7 +256,7 @@ fn insert<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: isize, item:
     // every Python, what a hook has done to the array is lost, or shows memory that is not its own.
     let before = heap.operate(slot, |memory| memory.length());
     let packed_first = packed(heap, code, item)?;
-    if let Some(hook) = item.hook()
+    if let Some(hook) = item.hook().filter(|_| heap.is_guarded())
         && (heap.operate(slot, |memory| memory.length()) != before || hooks::may_look(heap, hook, slot))
     {
         return Err(Stop::Skip(Skip::Known));

@@ -84,7 +84,7 @@ pub struct Memory(Option<(Slot, Buffer)>);
 
 /// Remembers it for an operation that goes by it in all Pythons but those that have it `mended`.
 pub fn remember<H: Heap>(heap: &mut H, step: &Step, mended: &[(u8, u8)]) -> Memory {
-    let slot = step.receiver.filter(|_| step.has_hooks() && !heap.version().has(mended));
+    let slot = step.receiver.filter(|_| step.has_hooks() && heap.is_guarded() && !heap.version().has(mended));
     Memory(slot.map(|slot| (slot, contents(heap, slot))))
 }
 

@@ -183,7 +183,7 @@ fn arguments<H: Heap, R>(heap: &mut H, slot: Slot, read: impl FnOnce(&mut H) -> 
     let was_open = !heap.is_closed(slot);
     let read = read(heap)?;
     // Before gh-103987 a map that was closed by its own argument is gone on with.
-    if was_open && heap.is_closed(slot) && !heap.version().has(LOOKS_AGAIN) {
+    if was_open && heap.is_closed(slot) && heap.is_guarded() && !heap.version().has(LOOKS_AGAIN) {
         return Err(super::Stop::Skip(Skip::Known));
     }
     check_open(heap, slot)?;
@@ -225,7 +225,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
         key if index::is_index(key) => {
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             let place = index::place(place, length_or(heap, slot, before))?;
-            if heap.is_closed(slot) && !heap.version().has(LOOKS_AGAIN) {
+            if heap.is_closed(slot) && heap.is_guarded() && !heap.version().has(LOOKS_AGAIN) {
                 return Err(super::Stop::Skip(Skip::Known));
             }
             check_open(heap, slot)?;
@@ -259,7 +259,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let byte = index::ssize_or(heap, value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
             let byte = u8::try_from(byte).map_err(|_| ErrorClass::ValueError)?;
             // What was made shorter meanwhile is written to behind its end by the others.
-            if !looks_last && step.has_hooks() && super::length(heap, slot)? < before {
+            if !looks_last && step.has_hooks() && heap.is_guarded() && super::length(heap, slot)? < before {
                 return Err(super::Stop::Skip(Skip::Known));
             }
             let place = index::place(key, super::length(heap, slot)?)?;

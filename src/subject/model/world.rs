@@ -63,6 +63,10 @@ impl Heap for Model {
         self.version
     }
 
+    fn is_guarded(&self) -> bool {
+        !self.unguarded
+    }
+
     fn holds(&self, slot: Slot) -> bool {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].is_some(),

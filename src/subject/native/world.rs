@@ -34,6 +34,11 @@ impl Heap for Native {
         self.version
     }
 
+    /// What the model leaves out does not come here, and nothing breaks the memory of these exporters.
+    fn is_guarded(&self) -> bool {
+        false
+    }
+
     fn holds(&self, slot: Slot) -> bool {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].is_some(),

@@ -495,7 +495,10 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
             // `slice_index(accept={int})`: None is refused.
             let start = index::clipped_from(heap, step.args.get(1), 0)?;
             let stop = index::clipped_from(heap, step.args.get(2), isize::MAX)?;
-            let (start, stop) = index::range(start, stop, length(heap, receiver(step))?);
+            // What a comparison adds is compared as well.
+            let length = length(heap, receiver(step))?;
+            let (start, end) = index::range(start, stop, length);
+            let stop = usize::try_from(stop).unwrap_or(end);
             match place_of(heap, step, code, start..stop)? {
                 Some(place) => Ok(Value::Int(place as i128)),
                 None => Err(ErrorClass::ValueError.into()),

@@ -140,7 +140,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let byte = arguments(heap, slot, |heap| {
                 let byte = u8::try_from(index::index(heap, &step.args[0])?);
                 let byte = byte.map_err(|_| ErrorClass::OverflowError)?;
-                check_writable(heap, slot)?;
+                check_writable_first(heap, slot)?;
                 Ok(byte)
             })?;
             write(heap, slot, &[byte]).map(|()| Value::None)
@@ -205,6 +205,11 @@ fn mapping<H: Heap>(heap: &H, slot: Slot) -> Mapping {
         Flavour::Mmap(mapping) => mapping,
         other => unreachable!("{slot} holds {}", other.class().name()),
     }
+}
+
+/// Before 3.14, that a map cannot be written to is found out before it is looked again whether it is open.
+fn check_writable_first<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
+    if heap.version().since(14) { Ok(()) } else { check_writable(heap, slot) }
 }
 
 fn check_writable<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
@@ -353,19 +358,19 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let version = heap.version();
     let objects = version.since(14);
     let bounds = |heap: &mut H| -> Result<_> {
+        // What is an object is converted by the method itself.
+        if objects {
+            check_open(heap, slot)?;
+        }
         let start = optional(heap, step.args.get(1), objects)?;
         Ok((start, optional(heap, step.args.get(2), objects)?))
     };
-    let (needle, early) = arguments(heap, slot, |heap| {
-        let early = |heap: &mut H| if objects { Ok(None) } else { bounds(heap).map(Some) };
-        with_bytes_after(heap, &step.args[0], early, |_, needle, early| {
-            Ok((Buffer::from_slice(needle), early))
+    // What is looked for is held meanwhile.
+    let (needle, (start, end)) = arguments(heap, slot, |heap| {
+        with_bytes_after(heap, &step.args[0], bounds, |_, needle, bounds| {
+            Ok((Buffer::from_slice(needle), bounds))
         })
     })?;
-    let (start, end) = match early {
-        Some(early) => early,
-        None => bounds(heap)?,
-    };
     check_open(heap, slot)?;
     let (hay, cursor) = (contents(heap, slot), heap.cursor(slot));
     let start = start.unwrap_or(cursor as isize);
@@ -387,9 +392,10 @@ fn shift<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let number = |heap: &mut H, position: usize| index::ssize(heap, &step.args[position]);
     let (dest, source, count) = arguments(heap, slot, |heap| {
         let numbers = (number(heap, 0)?, number(heap, 1)?, number(heap, 2)?);
-        check_writable(heap, slot)?;
+        check_writable_first(heap, slot)?;
         Ok(numbers)
     })?;
+    check_writable(heap, slot)?;
     let bytes = contents(heap, slot);
     let part = |start: isize| {
         let (start, count) = (usize::try_from(start).ok()?, usize::try_from(count).ok()?);

@@ -56,7 +56,7 @@ fn every_fault_is_found_and_its_file_shows_it_100_times_of_100() {
     for fault in Fault::ALL {
         let _planted = Planted::new(Some(fault));
         let mut check = Check::native(Version::NEWEST);
-        let found = programs(2).take(2_000).find_map(|(index, program)| {
+        let found = programs(3).take(4_000).find_map(|(index, program)| {
             let (program, verdict) = check.explore(&program, WAYS, index);
             matches!(verdict, Verdict::Diverge(_)).then_some((index, program, verdict))
         });

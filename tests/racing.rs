@@ -47,7 +47,7 @@ fn racing_threads_find_every_fault() {
             let verdict = catch_unwind(AssertUnwindSafe(|| check.run(program)));
             verdict.map_or(true, |verdict| matches!(verdict, Verdict::Diverge(_)))
         };
-        let found = programs(2).take(10_000).find(|(_, program)| shows(program));
+        let found = programs(3).take(4_000).find(|(_, program)| shows(program));
         println!("{fault}: {:?}", found.as_ref().map(|(index, _)| index));
         assert!(found.is_some(), "{fault}");
     }

@@ -463,7 +463,7 @@ fn place_of<H: Heap>(
 fn nth<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: usize) -> Result<Option<Value>> {
     let (version, size) = (heap.version(), code.itemsize());
     heap.operate(slot, |memory| {
-        if (place + 1) * size > memory.length() {
+        if place >= memory.length() / size {
             return Ok(None);
         }
         let bytes: Packed = (place * size..(place + 1) * size).map(|place| memory.get(place)).collect();

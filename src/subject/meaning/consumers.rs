@@ -177,19 +177,13 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
         let zeros = item::Packed::from_elem(0, format.itemsize());
         heap.write_held(hold, layout.offset + start as isize, &zeros);
         let wanted = item::wanted(format);
-        // Before 3.12, an `int` that C cannot hold is an error of `struct` only if it was given as such.
+        // From 3.12 on, an error that a hook raises is taken for that of an `int` that C cannot hold.
         let beyond = if version.since(12) { ErrorClass::StructError } else { ErrorClass::OverflowError };
-        let given = value;
-        let value = hooks::asked(heap, given, wanted).map_err(|stop| match (stop, wanted) {
+        let value = hooks::asked(heap, value, wanted).map_err(|stop| match (stop, wanted) {
             (Stop::Raise(_), Wanted::Real) => ErrorClass::StructError.into(),
             (Stop::Raise(ErrorClass::OverflowError), Wanted::Int) => beyond.into(),
             (stop, _) => stop,
         })?;
-        if let (Arg::Int(int), Wanted::Int, Some(_)) = (&*value, wanted, given.hook())
-            && !fits_c(format, int.value())
-        {
-            return Err(beyond.into());
-        }
         let truth = match &*value {
             Arg::Int(truth) if wanted == Wanted::Truth => Ok(truth.value() != 0),
             _ => truth,
@@ -199,13 +193,6 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
         heap.write_held(hold, layout.offset + start as isize, &packed);
         Ok(Value::None)
     })
-}
-
-/// Whether an `int` fits the type of C that `struct` reads it into, which is a long one for all formats.
-fn fits_c(format: Format, value: i128) -> bool {
-    let unsigned =
-        matches!(format.code, Code::UnsignedInt | Code::UnsignedLong | Code::UnsignedLongLong | Code::Size);
-    if unsigned { u64::try_from(value).is_ok() } else { i64::try_from(value).is_ok() }
 }
 
 /// The bytes of one item, by the rules of `struct`: whatever does not fit is its own error.

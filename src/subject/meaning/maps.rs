@@ -473,6 +473,7 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let version = heap.version();
     // In 3.14 alone.
     let is_object = version.since(14) && !version.since(15);
+    let before = super::length(heap, slot).unwrap_or(0);
     let size = |heap: &mut H| optional(heap, step.args.get(1), is_object);
     let (offset, early) = arguments(heap, slot, |heap| {
         let offset = index::ssize_from(heap, step.args.first(), 0)?;
@@ -482,8 +483,13 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let length = super::length(heap, slot)?;
     let offset = usize::try_from(offset).map_err(|_| ErrorClass::ValueError)?;
     let rest = length.checked_sub(offset).ok_or(ErrorClass::ValueError)?;
-    // Before gh-138092 what is left out is the whole length, wherever the part begins.
-    let all = if version.since(15) { rest } else { length };
+    // Before gh-138092 what is left out is the whole length, wherever the part begins; before 3.14 it is that from before
+    // the arguments were read.
+    let all = match version {
+        _ if version.since(15) => rest,
+        _ if version.since(14) => length,
+        _ => before,
+    };
     let size = size.map_or(Ok(all), usize::try_from).map_err(|_| ErrorClass::ValueError)?;
     if size > rest {
         return Err(ErrorClass::ValueError.into());

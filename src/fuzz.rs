@@ -125,7 +125,7 @@ pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Optio
     mutate_with(|_| (), data, size, max_size, seed)
 }
 
-/// As [`mutate`], of a program whose threads take turns, and of the turns.
+/// As [`mutate()`], of a program whose threads take turns, and of the turns.
 pub fn mutate_explored(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
     mutate_with(take_turns, data, size, max_size, seed)
 }

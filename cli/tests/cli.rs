@@ -218,7 +218,19 @@ fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step(
     let program = nth(SEED, INDEX, Shape::default());
     let run = |die: Option<String>| {
         let folder = folder();
-        let words = ["run", "--programs", "40", "--seed", "5", "--jobs", "1", "--format", "json"];
+        let words = [
+            "run",
+            "--schedule",
+            "lockstep",
+            "--programs",
+            "40",
+            "--seed",
+            "5",
+            "--jobs",
+            "1",
+            "--format",
+            "json",
+        ];
         let mut command = buflock(folder.path(), &words);
         command.args(["--subjects", "native"]);
         if let Some(die) = die {
@@ -260,7 +272,19 @@ fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step(
 fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
     const CAUSE: &str = "signal 7 (SIGBUS): a page of a map lies behind the end of its file";
     let folder = folder();
-    let words = ["run", "--programs", "12", "--seed", "3", "--jobs", "1", "--format", "json"];
+    let words = [
+        "run",
+        "--schedule",
+        "lockstep",
+        "--programs",
+        "12",
+        "--seed",
+        "3",
+        "--jobs",
+        "1",
+        "--format",
+        "json",
+    ];
     let mut command = buflock(folder.path(), &words);
     let run = output(command.args(["--subjects", "native"]).env("BUFLOCK_DIE_AT", "5:2:bus"));
     assert_eq!(code(&run), 1, "{run:?}");
@@ -284,8 +308,21 @@ fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
 #[test]
 fn a_worker_that_hangs_is_ended_and_is_a_finding() {
     let folder = folder();
-    let words =
-        ["run", "--programs", "12", "--seed", "3", "--hang-limit", "0.5", "--jobs", "1", "--format", "json"];
+    let words = [
+        "run",
+        "--schedule",
+        "lockstep",
+        "--programs",
+        "12",
+        "--seed",
+        "3",
+        "--hang-limit",
+        "0.5",
+        "--jobs",
+        "1",
+        "--format",
+        "json",
+    ];
     let output = output(buflock(folder.path(), &words).env("BUFLOCK_DIE_AT", "5:2:hang"));
     assert_eq!(code(&output), 1, "{output:?}");
     assert_eq!(summary(&output)["programs"], 12);
@@ -295,7 +332,19 @@ fn a_worker_that_hangs_is_ended_and_is_a_finding() {
 #[test]
 fn a_worker_that_grows_over_the_limit_is_ended_and_is_a_finding() {
     let folder = folder();
-    let words = ["run", "--programs", "12", "--seed", "3", "--memory-limit", "300", "--jobs", "1"];
+    let words = [
+        "run",
+        "--schedule",
+        "lockstep",
+        "--programs",
+        "12",
+        "--seed",
+        "3",
+        "--memory-limit",
+        "300",
+        "--jobs",
+        "1",
+    ];
     let mut command = buflock(folder.path(), &words);
     let output = output(command.args(["--format", "json"]).env("BUFLOCK_DIE_AT", "5:2:bloat"));
     assert_eq!(code(&output), 1, "{output:?}");
@@ -325,7 +374,7 @@ fn a_finding_is_at_most_six_steps_and_its_replay_shows_it() {
     let folder = folder();
     let planted =
         |words: &[&str]| output(buflock(folder.path(), words).env("BUFLOCK_PLANT", "resize-ignores-exports"));
-    planted(&["run", "--programs", "300", "--seed", "2"]);
+    planted(&["run", "--schedule", "lockstep", "--programs", "300", "--seed", "2"]);
     let (name, text) = findings(folder.path()).into_iter().next().expect("a finding");
     assert!(text.lines().filter(|line| !line.starts_with('#')).count() <= 6, "{text}");
     let path = format!("findings/{name}");

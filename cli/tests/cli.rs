@@ -214,7 +214,7 @@ fn programs_and_findings_do_not_depend_on_the_number_of_workers() {
 #[test]
 fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step() {
     const SEED: u64 = 5;
-    const INDEX: u64 = 20;
+    const INDEX: u64 = 23;
     let program = nth(SEED, INDEX, Shape::default());
     let run = |die: Option<String>| {
         let folder = folder();
@@ -286,7 +286,7 @@ fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
         "json",
     ];
     let mut command = buflock(folder.path(), &words);
-    let run = output(command.args(["--subjects", "native"]).env("BUFLOCK_DIE_AT", "5:2:bus"));
+    let run = output(command.args(["--subjects", "native"]).env("BUFLOCK_DIE_AT", "5:1:bus"));
     assert_eq!(code(&run), 1, "{run:?}");
     assert_eq!((&summary(&run)["programs"], &summary(&run)["verdicts"]["diverge"]), (&12.into(), &1.into()));
     let [(_, text)] = &findings(folder.path())[..] else { panic!("{run:?}") };
@@ -323,7 +323,7 @@ fn a_worker_that_hangs_is_ended_and_is_a_finding() {
         "--format",
         "json",
     ];
-    let output = output(buflock(folder.path(), &words).env("BUFLOCK_DIE_AT", "5:2:hang"));
+    let output = output(buflock(folder.path(), &words).env("BUFLOCK_DIE_AT", "5:1:hang"));
     assert_eq!(code(&output), 1, "{output:?}");
     assert_eq!(summary(&output)["programs"], 12);
     assert!(findings(folder.path())[0].1.contains("hang over 0.5 s"), "{output:?}");
@@ -346,7 +346,7 @@ fn a_worker_that_grows_over_the_limit_is_ended_and_is_a_finding() {
         "1",
     ];
     let mut command = buflock(folder.path(), &words);
-    let output = output(command.args(["--format", "json"]).env("BUFLOCK_DIE_AT", "5:2:bloat"));
+    let output = output(command.args(["--format", "json"]).env("BUFLOCK_DIE_AT", "5:1:bloat"));
     assert_eq!(code(&output), 1, "{output:?}");
     assert_eq!(summary(&output)["programs"], 12);
     assert!(findings(folder.path())[0].1.contains("memory over 300 MB"), "{output:?}");

@@ -7,7 +7,7 @@
 
 mod simpler;
 
-use crate::program::{Arg, Program, Schedule, Slot, SlotKind, Step, Yields, fixup};
+use crate::program::{Arg, Program, Schedule, Slot, SlotKind, Step, Yields, fixup, limits};
 
 /// How many candidates [`shrink`] tries at most.
 pub const CANDIDATES: usize = 4_000;
@@ -134,21 +134,16 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
 
     /// What a hook does may as well be done before the step.
     fn hoist_hooks(&mut self) {
-        let mut at = self.best.steps.len();
-        while at > 0 {
-            at = (at - 1).min(self.best.steps.len() - 1);
-            for which in 0..self.best.steps[at].args.len() {
+        for at in (0..self.best.steps.len()).rev() {
+            for which in 0..limits::ARGUMENTS {
+                let Step { thread, args, .. } = &self.best.steps[at];
+                let Some(hook) = args.get(which).and_then(Arg::hook).cloned() else { continue };
+                let thread = *thread;
                 self.attempt_with(|program| {
-                    let Step { thread, args, .. } = &mut program.steps[at];
-                    let (thread, arg) = (*thread, &mut args[which]);
-                    let Some(hook) = arg.hook().cloned() else { return };
-                    *arg = hook.plain();
+                    program.steps[at].args[which] = hook.plain();
                     let hoisted = hook.steps.into_iter().map(|step| Step { thread, ..step });
                     program.steps.splice(at..at, hoisted);
                 });
-                if self.best.steps[at].args.len() <= which + 1 {
-                    break;
-                }
             }
         }
     }

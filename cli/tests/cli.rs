@@ -268,25 +268,18 @@ fn a_worker_killed_at_any_step_loses_nothing_and_names_the_program_and_the_step(
     }
 }
 
+/// A run of twelve programs by a worker that ends in this way at a step of one of them.
+fn run_and_die(folder: &Path, how: &str, more: &[&str]) -> Output {
+    let words = ["run", "--schedule", "lockstep", "--programs", "12", "--seed", "3", "--jobs", "1"];
+    let mut command = buflock(folder, &words);
+    output(command.args(["--format", "json"]).args(more).env("BUFLOCK_DIE_AT", format!("5:1:{how}")))
+}
+
 #[test]
 fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
     const CAUSE: &str = "signal 7 (SIGBUS): a page of a map lies behind the end of its file";
     let folder = folder();
-    let words = [
-        "run",
-        "--schedule",
-        "lockstep",
-        "--programs",
-        "12",
-        "--seed",
-        "3",
-        "--jobs",
-        "1",
-        "--format",
-        "json",
-    ];
-    let mut command = buflock(folder.path(), &words);
-    let run = output(command.args(["--subjects", "native"]).env("BUFLOCK_DIE_AT", "5:1:bus"));
+    let run = run_and_die(folder.path(), "bus", &["--subjects", "native"]);
     assert_eq!(code(&run), 1, "{run:?}");
     assert_eq!((&summary(&run)["programs"], &summary(&run)["verdicts"]["diverge"]), (&12.into(), &1.into()));
     let [(_, text)] = &findings(folder.path())[..] else { panic!("{run:?}") };
@@ -308,22 +301,7 @@ fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
 #[test]
 fn a_worker_that_hangs_is_ended_and_is_a_finding() {
     let folder = folder();
-    let words = [
-        "run",
-        "--schedule",
-        "lockstep",
-        "--programs",
-        "12",
-        "--seed",
-        "3",
-        "--hang-limit",
-        "0.5",
-        "--jobs",
-        "1",
-        "--format",
-        "json",
-    ];
-    let output = output(buflock(folder.path(), &words).env("BUFLOCK_DIE_AT", "5:1:hang"));
+    let output = run_and_die(folder.path(), "hang", &["--hang-limit", "0.5"]);
     assert_eq!(code(&output), 1, "{output:?}");
     assert_eq!(summary(&output)["programs"], 12);
     assert!(findings(folder.path())[0].1.contains("hang over 0.5 s"), "{output:?}");
@@ -332,21 +310,7 @@ fn a_worker_that_hangs_is_ended_and_is_a_finding() {
 #[test]
 fn a_worker_that_grows_over_the_limit_is_ended_and_is_a_finding() {
     let folder = folder();
-    let words = [
-        "run",
-        "--schedule",
-        "lockstep",
-        "--programs",
-        "12",
-        "--seed",
-        "3",
-        "--memory-limit",
-        "300",
-        "--jobs",
-        "1",
-    ];
-    let mut command = buflock(folder.path(), &words);
-    let output = output(command.args(["--format", "json"]).env("BUFLOCK_DIE_AT", "5:1:bloat"));
+    let output = run_and_die(folder.path(), "bloat", &["--memory-limit", "300"]);
     assert_eq!(code(&output), 1, "{output:?}");
     assert_eq!(summary(&output)["programs"], 12);
     assert!(findings(folder.path())[0].1.contains("memory over 300 MB"), "{output:?}");

@@ -138,17 +138,11 @@ impl Divergence {
     /// A difference of `subject` at a step of `program`, or at rest.
     pub fn new(subject: &str, program: &Program, step: Option<usize>, difference: Difference) -> Divergence {
         let at = step.and_then(|step| program.steps.get(step));
-        let (clause, signature) = match difference.within() {
-            // What differs within a hook is what would differ anywhere.
-            Some((at, inner)) => {
-                let clause = clause(Some(at), &inner);
-                (clause, signature(subject, clause, Some(at), &inner))
-            }
-            None => {
-                let clause = clause(at, &difference);
-                (clause, signature(subject, clause, at, &difference))
-            }
-        };
+        let within = difference.within();
+        // What differs within a hook is what would differ anywhere.
+        let (at, told) = within.as_ref().map_or((at, &difference), |(step, inner)| (Some(*step), inner));
+        let clause = clause(at, told);
+        let signature = signature(subject, clause, at, told);
         let subject = subject.to_owned();
         Divergence { subject, clause, step, difference, signature, within: Vec::new() }
     }

@@ -53,6 +53,16 @@ pub fn bound<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: isize) -> Result
     clipped_from(heap, arg.filter(|arg| **arg != Arg::None), default)
 }
 
+/// An `int` of C: what does not fit is an `OverflowError`.
+pub fn c_int<H: Heap>(heap: &mut H, arg: &Arg) -> Result<i32> {
+    i32::try_from(index(heap, arg)?).map_err(|_| ErrorClass::OverflowError.into())
+}
+
+/// The same, or the default if it is left out.
+pub fn c_int_from<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: i32) -> Result<i32> {
+    arg.map_or(Ok(default), |arg| c_int(heap, arg))
+}
+
 /// A byte: `TypeError` if not an `int`, `ValueError` if not in range.
 pub fn byte<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
     u8::try_from(index(heap, arg)?).map_err(|_| ErrorClass::ValueError.into())

@@ -58,8 +58,8 @@ pub fn wanted(format: Format) -> Wanted {
     }
 }
 
-/// The bytes of `arg`, which was asked for what is [`wanted`], as an item of a view. `truth` tells whether an object is true, and `bytes_of` gives the
-/// contents of an argument that is exactly a `bytes`.
+/// The bytes of `arg`, which was asked for what is [`wanted`], as an item of a view. `truth` tells whether an object is
+/// true, and `bytes_of` gives the contents of an argument that is exactly a `bytes`.
 pub fn pack(
     format: Format,
     arg: &Arg,

@@ -248,8 +248,22 @@ fn with_buffer<H: Heap, R>(
     request: Request,
     f: impl FnOnce(&mut H, &Layout, &[u8]) -> Result<R>,
 ) -> std::result::Result<Result<R>, NoBuffer> {
+    with_buffer_after(heap, arg, request, |_| Ok(()), |heap, layout, bytes, ()| f(heap, layout, bytes))
+}
+
+/// The same, where `convert` runs while the buffer is held: the contents are those from after.
+fn with_buffer_after<H: Heap, R, T>(
+    heap: &mut H,
+    arg: &Arg,
+    request: Request,
+    convert: impl FnOnce(&mut H) -> Result<T>,
+    f: impl FnOnce(&mut H, &Layout, &[u8], T) -> Result<R>,
+) -> std::result::Result<Result<R>, NoBuffer> {
     let slot = match arg {
-        Arg::Bytes(bytes) => return Ok(f(heap, &Layout::bytes(bytes.len(), true), bytes)),
+        Arg::Bytes(bytes) => {
+            let layout = Layout::bytes(bytes.len(), true);
+            return Ok(convert(heap).and_then(|converted| f(heap, &layout, bytes, converted)));
+        }
         Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
         _ => return Err(NoBuffer::NotAnExporter),
     };
@@ -259,8 +273,10 @@ fn with_buffer<H: Heap, R>(
         heap.unhold(hold, true);
         return Err(NoBuffer::NotContiguous);
     }
-    let contents = heap.held_contents(&hold);
-    let result = f(heap, &layout, &contents);
+    let result = convert(heap).and_then(|converted| {
+        let contents = heap.held_contents(&hold);
+        f(heap, &layout, &contents, converted)
+    });
     heap.unhold(hold, result.is_err());
     Ok(result)
 }
@@ -270,34 +286,16 @@ fn with_bytes<H: Heap, R>(heap: &mut H, arg: &Arg, f: impl FnOnce(&mut H, &[u8])
     with_buffer(heap, arg, Request::Simple, |heap, _, bytes| f(heap, bytes))?
 }
 
-/// As [`with_bytes`], where other arguments are converted while the buffer is held: its contents are those from after.
+/// As [`with_bytes`], where other arguments are converted while the buffer is held.
 fn with_bytes_after<H: Heap, R, T>(
     heap: &mut H,
     arg: &Arg,
     convert: impl FnOnce(&mut H) -> Result<T>,
     f: impl FnOnce(&mut H, &[u8], T) -> Result<R>,
 ) -> Result<R> {
-    let slot = match arg {
-        Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
-        // Bytes do not change.
-        _ => {
-            return with_bytes(heap, arg, |heap, bytes| {
-                let converted = convert(heap)?;
-                f(heap, bytes, converted)
-            });
-        }
-    };
-    let hold = heap.hold(slot).map_err(NoBuffer::from)?;
-    if !heap.held_layout(&hold).is_c_contiguous() {
-        heap.unhold(hold, true);
-        return Err(NoBuffer::NotContiguous.into());
-    }
-    let result = convert(heap).and_then(|converted| {
-        let contents = heap.held_contents(&hold);
-        f(heap, &contents, converted)
-    });
-    heap.unhold(hold, result.is_err());
-    result
+    with_buffer_after(heap, arg, Request::Simple, convert, |heap, _, bytes, converted| {
+        f(heap, bytes, converted)
+    })?
 }
 
 /// `w*` of `PyArg_Parse`: one block that can be written; whatever is wrong with it is a `TypeError`.
@@ -461,12 +459,12 @@ fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Resu
 
 /// How many bytes stand together in hexadecimal digits.
 fn hex_group<H: Heap>(heap: &mut H, group: Option<&Arg>) -> Result<isize> {
-    let group = index::ssize_from(heap, group, 1)?;
     // An `int` of C before 3.15, a `Py_ssize_t` from then on.
-    if !heap.version().since(15) && i32::try_from(group).is_err() {
-        return Err(ErrorClass::OverflowError.into());
+    if heap.version().since(15) {
+        index::ssize_from(heap, group, 1)
+    } else {
+        index::c_int_from(heap, group, 1).map(|group| group as isize)
     }
-    Ok(group)
 }
 
 /// Hexadecimal digits with a separator, which is not above `last`, between groups: `_Py_strhex_impl`.

@@ -3,11 +3,13 @@
 //! Outside of that they are what they are in a plain build, but for the question.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::atomic;
 use std::time::Duration;
 
 use super::wait_for_the_machine;
+
+pub use parking_lot::MutexGuard;
 
 /// Is the caller a thread of an exploration? One that unwinds is none any more: it only cleans up.
 #[inline]
@@ -72,10 +74,6 @@ pub fn wait_a_moment(round: u32) {
 #[derive(Debug, Default)]
 pub struct Mutex<T>(parking_lot::Mutex<T>);
 
-/// Until it is dropped, the lock is held.
-#[derive(Debug)]
-pub struct MutexGuard<'a, T>(parking_lot::MutexGuard<'a, T>);
-
 impl<T> Mutex<T> {
     /// Not locked.
     pub const fn new(value: T) -> Self {
@@ -85,28 +83,14 @@ impl<T> Mutex<T> {
     /// Waits for it and locks it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         if !is_explored() {
-            return MutexGuard(self.0.lock());
+            return self.0.lock();
         }
         shuttle::thread::sleep(Duration::ZERO);
         loop {
             match self.0.try_lock() {
-                Some(guard) => return MutexGuard(guard),
+                Some(guard) => return guard,
                 None => shuttle::thread::yield_now(),
             }
         }
-    }
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
     }
 }

@@ -1,7 +1,6 @@
 //! loom's types, of which any ordering can be taken away, to show that loom would see it.
 
 use std::collections::BTreeSet;
-use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::Mutex as Lock;
 
@@ -9,7 +8,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic;
 use loom::thread::yield_now;
 
-pub use loom::sync::Arc;
+pub use loom::sync::{Arc, MutexGuard};
 
 use super::Ordering;
 
@@ -183,10 +182,6 @@ pub fn wait_a_moment(round: u32) {
 #[derive(Debug, Default)]
 pub struct Mutex<T>(loom::sync::Mutex<T>);
 
-/// Until it is dropped, the lock is held.
-#[derive(Debug)]
-pub struct MutexGuard<'a, T>(loom::sync::MutexGuard<'a, T>);
-
 impl<T> Mutex<T> {
     /// Not locked.
     pub fn new(value: T) -> Self {
@@ -195,20 +190,6 @@ impl<T> Mutex<T> {
 
     /// Waits for it and locks it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(self.0.lock().expect("a panic ends the exploration"))
-    }
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
+        self.0.lock().expect("a panic ends the exploration")
     }
 }

@@ -4,7 +4,7 @@ use super::sketch::Sketch;
 use super::{Choices, Swarm, with_op};
 use crate::history::ErrorClass;
 use crate::program::hook::{CALLS, Call};
-use crate::program::op::{On, TABLE};
+use crate::program::op::On;
 use crate::program::{Answer, Arg, Float, Hook, Op, Protocol, Slot, SlotKind, Step, fixup, limits};
 
 /// What changes an object under an operation that waits for its argument.
@@ -109,5 +109,5 @@ fn step(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>) -> 
     };
     let count = CHANGES.iter().filter(fits).count() as u32;
     let op = CHANGES.iter().filter(fits).nth(choices.below(count.max(1)) as usize);
-    with_op(choices, *op.unwrap_or(&TABLE[TABLE.len() - 1].op), Some(slot), sketch)
+    with_op(choices, *op.unwrap_or(&Op::Drop), Some(slot), sketch)
 }

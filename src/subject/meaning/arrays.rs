@@ -254,10 +254,12 @@ fn insert<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: isize, item:
     let size = code.itemsize();
     // The place goes by the length from before, and what is new is uninitialised until the item is converted again: in
     // every Python, what a hook has done to the array is lost, or shows memory that is not its own.
-    let before = heap.operate(slot, |memory| memory.length());
-    let packed_first = packed(heap, code, item)?;
-    if let Some(hook) = item.hook().filter(|_| heap.is_guarded())
-        && (heap.operate(slot, |memory| memory.length()) != before || hooks::may_look(heap, hook, slot))
+    let length = |heap: &mut H| heap.operate(slot, |memory| memory.length());
+    let guarded = item.hook().filter(|_| heap.is_guarded());
+    let before = guarded.map(|_| length(heap));
+    let first = packed(heap, code, item)?;
+    if let Some(hook) = guarded
+        && (before != Some(length(heap)) || hooks::may_look(heap, hook, slot))
     {
         return Err(Stop::Skip(Skip::Known));
     }
@@ -268,7 +270,7 @@ fn insert<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: isize, item:
         } else {
             (place as usize).min(items)
         };
-        splice(memory, place * size, 0, &packed_first).map(|_| place)
+        splice(memory, place * size, 0, &first).map(|_| place)
     })?;
     if item.hook().is_some() {
         let again = packed(heap, code, item)?;

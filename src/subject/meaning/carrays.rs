@@ -60,7 +60,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Contains => {
             let length = super::length(heap, slot)?;
-            let nth = |heap: &mut H, place| Ok(Some(ints(&contents(heap, slot)).swap_remove(place)));
+            let nth = |heap: &mut H, place| {
+                Ok(Some(Value::Int(heap.operate(slot, |memory| memory.get(place)).into())))
+            };
             let found = super::compare::find(heap, &step.args[0], 0..length, nth)?;
             Ok(Value::Bool(found.is_some()))
         }

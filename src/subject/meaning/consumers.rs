@@ -167,7 +167,6 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
         ErrorClass::IndexError
     };
     let value = &step.args[3];
-    let truth = if value.hook().is_none() { super::views::truth(heap, value) } else { Ok(true) };
     let bytes = super::exact_bytes(heap, value);
     with_writable(heap, &step.args[1], |heap, hold, layout| {
         let offset = index::ssize_or(heap, &step.args[2], beyond)?;
@@ -184,10 +183,7 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
             (Stop::Raise(ErrorClass::OverflowError), Wanted::Int) => beyond.into(),
             (stop, _) => stop,
         })?;
-        let truth = match &*value {
-            Arg::Int(truth) if wanted == Wanted::Truth => Ok(truth.value() != 0),
-            _ => truth,
-        };
+        let truth = super::views::truth(heap, &value);
         let mut packed = pack(version, format, &value, truth, bytes)?;
         format.reorder(&mut packed);
         heap.write_held(hold, layout.offset + start as isize, &packed);

@@ -285,7 +285,8 @@ fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// search went by memory that was there before.
 const EXPORTED_FOR_A_SEARCH: &[(u8, u8)] = &[(13, 12), (14, 3)];
 
-/// What is looked for in the receiver: a byte, or the contents of a buffer. A hook that stands for it finds the receiver exported.
+/// What is looked for in the receiver: a byte, or the contents of a buffer. A hook that stands for it finds the receiver
+/// exported.
 fn needle_in<H: Heap>(
     heap: &mut H,
     step: &Step,

@@ -3,7 +3,7 @@
 use super::super::heap::{Buffer, Flavour, Heap};
 use super::super::{index, search};
 use super::make::is_too_long;
-use super::{MACHINE, Result, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after};
+use super::{MACHINE, Result, Stop, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after};
 use crate::exporter::{Exported, Mapping};
 use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, SliceArg, Slot, SlotKind, Step, limits};
@@ -22,11 +22,11 @@ const _: () = assert!(limits::LENGTH <= PAGE);
 
 /// `mmap.mmap()` of memory without a file.
 pub(super) fn new<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let file = int(heap, &step.args[0])?;
+    let file = index::c_int(heap, &step.args[0])?;
     let length = index::ssize(heap, &step.args[1])?;
-    let flags = int_from(heap, step.args.get(2), SHARED)?;
-    let protection = int_from(heap, step.args.get(3), READ | WRITE)?;
-    let access = int_from(heap, step.args.get(4), 0)?;
+    let flags = index::c_int_from(heap, step.args.get(2), SHARED)?;
+    let protection = index::c_int_from(heap, step.args.get(3), READ | WRITE)?;
+    let access = index::c_int_from(heap, step.args.get(4), 0)?;
     let length = usize::try_from(length).map_err(|_| ErrorClass::OverflowError)?;
     if access != 0 && (flags, protection) != (SHARED, READ | WRITE) {
         return Err(ErrorClass::ValueError.into());
@@ -57,7 +57,7 @@ pub(super) fn new<H: Heap>(heap: &mut H, step: &Step) -> Result {
 pub(super) fn of_file<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let contents = bytes_of(heap, &step.args[0])?;
     let length = index::ssize_from(heap, step.args.get(1), 0)?;
-    let access = int_from(heap, step.args.get(2), 0)?;
+    let access = index::c_int_from(heap, step.args.get(2), 0)?;
     let length = usize::try_from(length).map_err(|_| ErrorClass::OverflowError)?;
     let mapping = accessed(access, Mapping::WRITE)?;
     let length = if length == 0 { contents.len() } else { length };
@@ -104,7 +104,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Contains => {
             let nth = |heap: &mut H, place| {
                 check_open(heap, slot)?;
-                let byte = contents(heap, slot).get(place).copied();
+                let byte = heap.operate(slot, |memory| (place < memory.length()).then(|| memory.get(place)));
                 Ok(byte.map(|byte| Value::Bytes([byte].as_slice().into())))
             };
             let found = super::compare::find(heap, &step.args[0], 0..usize::MAX, nth)?;
@@ -154,25 +154,21 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-/// An `int` of C.
-fn int<H: Heap>(heap: &mut H, arg: &Arg) -> Result<i32> {
-    i32::try_from(index::index(heap, arg)?).map_err(|_| ErrorClass::OverflowError.into())
-}
-
-fn int_from<H: Heap>(heap: &mut H, arg: Option<&Arg>, default: i32) -> Result<i32> {
-    arg.map_or(Ok(default), |arg| int(heap, arg))
-}
-
 /// The length of a map. One that was closed while its index was converted still has that from before.
 fn length_or<H: Heap>(heap: &mut H, slot: Slot, before: usize) -> usize {
     super::length(heap, slot).unwrap_or(before)
 }
 
-/// The Pythons in which it is looked at a map again when its arguments are read.
-const LOOKS_AGAIN: &[(u8, u8)] = &[(11, 4), (12, 0)];
-
 fn check_open<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
     if heap.is_closed(slot) { Err(ErrorClass::ValueError.into()) } else { Ok(()) }
+}
+
+/// Looks at a map that was open when its arguments were not read yet. Before gh-103987 one that they closed is gone on with.
+fn check_open_again<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
+    if heap.is_closed(slot) && heap.is_guarded() && !heap.version().has(&[(11, 4), (12, 0)]) {
+        return Err(Stop::Skip(Skip::Known));
+    }
+    check_open(heap, slot)
 }
 
 /// Reads the arguments of a method of an open map. Before 3.14 a closed one does not look at them.
@@ -180,13 +176,8 @@ fn arguments<H: Heap, R>(heap: &mut H, slot: Slot, read: impl FnOnce(&mut H) -> 
     if !heap.version().since(14) {
         check_open(heap, slot)?;
     }
-    let was_open = !heap.is_closed(slot);
     let read = read(heap)?;
-    // Before gh-103987 a map that was closed by its own argument is gone on with.
-    if was_open && heap.is_closed(slot) && heap.is_guarded() && !heap.version().has(LOOKS_AGAIN) {
-        return Err(super::Stop::Skip(Skip::Known));
-    }
-    check_open(heap, slot)?;
+    check_open_again(heap, slot)?;
     Ok(read)
 }
 
@@ -198,6 +189,14 @@ fn optional<H: Heap>(heap: &mut H, arg: Option<&Arg>, is_object: bool) -> Result
         Some(Arg::None) if is_object => Ok(None),
         Some(arg) => index::ssize(heap, arg).map(Some),
     }
+}
+
+/// The same, of the first number that is one: until then the map must be open.
+fn later<H: Heap>(heap: &mut H, slot: Slot, arg: Option<&Arg>, is_object: bool) -> Result<Option<isize>> {
+    if is_object {
+        check_open(heap, slot)?;
+    }
+    optional(heap, arg, is_object)
 }
 
 fn mapping<H: Heap>(heap: &H, slot: Slot) -> Mapping {
@@ -230,10 +229,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
         key if index::is_index(key) => {
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             let place = index::place(place, length_or(heap, slot, before))?;
-            if heap.is_closed(slot) && heap.is_guarded() && !heap.version().has(LOOKS_AGAIN) {
-                return Err(super::Stop::Skip(Skip::Known));
-            }
-            check_open(heap, slot)?;
+            check_open_again(heap, slot)?;
             Ok(Value::Int(contents(heap, slot)[place].into()))
         }
         Arg::Slice(slice) => {
@@ -264,10 +260,11 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let byte = index::ssize_or(heap, value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
             let byte = u8::try_from(byte).map_err(|_| ErrorClass::ValueError)?;
             // What was made shorter meanwhile is written to behind its end by the others.
-            if !looks_last && step.has_hooks() && heap.is_guarded() && super::length(heap, slot)? < before {
-                return Err(super::Stop::Skip(Skip::Known));
+            let length = super::length(heap, slot)?;
+            if !looks_last && heap.is_guarded() && length < before {
+                return Err(Stop::Skip(Skip::Known));
             }
-            let place = index::place(key, super::length(heap, slot)?)?;
+            let place = index::place(key, length)?;
             heap.operate(slot, |memory| memory.set(place, byte));
             Ok(Value::None)
         }
@@ -304,7 +301,7 @@ fn assign<H: Heap>(heap: &mut H, slot: Slot, slice: &SliceArg, value: &Arg) -> R
 fn seek<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let (distance, whence) = arguments(heap, slot, |heap| {
-        Ok((index::ssize(heap, &step.args[0])?, int_from(heap, step.args.get(1), 0)?))
+        Ok((index::ssize(heap, &step.args[0])?, index::c_int_from(heap, step.args.get(1), 0)?))
     })?;
     let length = super::length(heap, slot)?;
     let from = match whence {
@@ -358,11 +355,7 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let version = heap.version();
     let objects = version.since(14);
     let bounds = |heap: &mut H| -> Result<_> {
-        // What is an object is converted by the method itself.
-        if objects {
-            check_open(heap, slot)?;
-        }
-        let start = optional(heap, step.args.get(1), objects)?;
+        let start = later(heap, slot, step.args.get(1), objects)?;
         Ok((start, optional(heap, step.args.get(2), objects)?))
     };
     // What is looked for is held meanwhile.
@@ -371,7 +364,6 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Ok((Buffer::from_slice(needle), bounds))
         })
     })?;
-    check_open(heap, slot)?;
     let (hay, cursor) = (contents(heap, slot), heap.cursor(slot));
     let start = start.unwrap_or(cursor as isize);
     let (mut start, end) = index::range(start, end.unwrap_or(hay.len() as isize), hay.len());
@@ -474,12 +466,11 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
     // In 3.14 alone.
     let is_object = version.since(14) && !version.since(15);
     let before = super::length(heap, slot).unwrap_or(0);
-    let size = |heap: &mut H| optional(heap, step.args.get(1), is_object);
-    let (offset, early) = arguments(heap, slot, |heap| {
+    let (offset, size) = arguments(heap, slot, |heap| {
         let offset = index::ssize_from(heap, step.args.first(), 0)?;
-        Ok((offset, if is_object { None } else { Some(size(heap)?) }))
+        Ok((offset, later(heap, slot, step.args.get(1), is_object)?))
     })?;
-    let size = early.map_or_else(|| size(heap), Ok)?.filter(|&size| size != -1 || !version.since(15));
+    let size = size.filter(|&size| size != -1 || !version.since(15));
     let length = super::length(heap, slot)?;
     let offset = usize::try_from(offset).map_err(|_| ErrorClass::ValueError)?;
     let rest = length.checked_sub(offset).ok_or(ErrorClass::ValueError)?;
@@ -506,13 +497,11 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn advise<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let is_object = heap.version().since(14);
-    let size = |heap: &mut H| optional(heap, step.args.get(2), is_object);
-    let (advice, start, early) = arguments(heap, slot, |heap| {
-        let advice = int(heap, &step.args[0])?;
+    let (advice, start, size) = arguments(heap, slot, |heap| {
+        let advice = index::c_int(heap, &step.args[0])?;
         let start = index::ssize_from(heap, step.args.get(1), 0)?;
-        Ok((advice, start, if is_object { None } else { Some(size(heap)?) }))
+        Ok((advice, start, later(heap, slot, step.args.get(2), is_object)?))
     })?;
-    let size = early.map_or_else(|| size(heap), Ok)?;
     let length = super::length(heap, slot)?;
     let start = usize::try_from(start).ok().filter(|&start| start < length).ok_or(ErrorClass::ValueError)?;
     let size = size.map_or(Ok(length), usize::try_from).map_err(|_| ErrorClass::ValueError)?;

@@ -233,6 +233,7 @@ fn write<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result<usize> {
             let length = memory.length();
             // What lies between the end and where it stands is zero.
             memory.splice(length, 0, &Buffer::from_elem(0, place.saturating_sub(length)))?;
+            // One that is at fault may have stayed shorter.
             let replaced = bytes.len().min(memory.length().saturating_sub(place));
             memory.splice(place, replaced, bytes)
         })?;
@@ -314,11 +315,7 @@ fn truncate<H: Heap>(heap: &mut H, stream: Slot, arg: Option<&Arg>) -> Result {
 
 fn seek<H: Heap>(heap: &mut H, stream: Slot, place: &Arg, whence: Option<&Arg>) -> Result {
     let place = index::ssize(heap, place)?;
-    let whence = match whence {
-        None => 0,
-        // An `int` of C.
-        Some(whence) => i32::try_from(index::index(heap, whence)?).map_err(|_| ErrorClass::OverflowError)?,
-    };
+    let whence = index::c_int_from(heap, whence, 0)?;
     open(heap, stream)?;
     let from = match whence {
         0 if place < 0 => return Err(ErrorClass::ValueError.into()),

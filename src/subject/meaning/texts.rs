@@ -30,12 +30,10 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Ok(Value::Stored)
         }
         Op::Contains => {
-            for item in items(heap, slot) {
-                if super::compare::item_equals(heap, &item, &step.args[0])? {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
+            let items = items(heap, slot);
+            let nth = |_: &mut H, place: usize| Ok(items.get(place).cloned());
+            let found = super::compare::find(heap, &step.args[0], 0..items.len(), nth)?;
+            Ok(Value::Bool(found.is_some()))
         }
         Op::Hash => Ok(Value::HashOfSlot(slot)),
         Op::Item => get(heap, slot, &step.args[0]),

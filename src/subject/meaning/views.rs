@@ -30,7 +30,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::List => Ok(Value::List(items(heap, view)?)),
         Op::Iter => iter(heap, step),
         Op::Contains => {
-            let length = items(heap, view)?.len();
+            let length = item_count(heap, view)?;
             let found =
                 super::compare::find(heap, &step.args[0], 0..length, |heap, place| nth(heap, view, place))?;
             Ok(Value::Bool(found.is_some()))
@@ -124,19 +124,27 @@ pub(super) fn length<H: Heap>(heap: &H, view: Slot) -> Result<usize> {
     }
 }
 
-/// The items of a one-dimensional view.
-pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
+/// How many items a one-dimensional view has, which can be asked for one after the other.
+fn item_count<H: Heap>(heap: &H, view: Slot) -> Result<usize> {
     let layout = heap.layout(view)?;
     match layout.ndim() {
         0 => Err(ErrorClass::TypeError.into()),
         1 => {
             check_format(layout)?;
-            values(heap, layout.format, &contents(heap, view)?)
+            Ok(layout.shape[0] as usize)
         }
         // Before 3.10 nothing is refused until an item is asked for.
-        _ if !has_iterator(heap) && layout.shape[0] == 0 => Ok(Vec::new()),
+        _ if !has_iterator(heap) && layout.shape[0] == 0 => Ok(0),
         _ => Err(ErrorClass::NotImplementedError.into()),
     }
+}
+
+/// The items of a one-dimensional view.
+pub(super) fn items<H: Heap>(heap: &H, view: Slot) -> Result<Vec<Value>> {
+    if item_count(heap, view)? == 0 {
+        return Ok(Vec::new());
+    }
+    values(heap, heap.layout(view)?.format, &contents(heap, view)?)
 }
 
 /// `adjust_fmt`: what is done on items is refused at once if the format is not of one character.
@@ -308,7 +316,7 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
         if step.args.len() > 1 {
             return Err(ErrorClass::TypeError.into());
         }
-        let length = items(heap, view)?.len();
+        let length = item_count(heap, view)?;
         let (mut count, mut from) = (0, 0);
         let look = |heap: &mut H, place| nth(heap, view, place);
         while let Some(place) = super::compare::find(heap, &step.args[0], from..length, look)? {

@@ -490,13 +490,15 @@ pub fn string_value(_: Python<'_>, object: &Object) -> Option<String> {
 /// If it is none.
 #[inline]
 pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -> R) -> R {
-    if is_empty(py, object) {
-        return f(&[]);
-    }
-    if let Some(exporter) = objects::ours(py, object) {
+    // Most are of the two types of which nothing else needs to be asked.
+    if is_bytearray(py, object) || is_bytes(py, object) {
+        // SAFETY: both types are variable in size, and it is a live object.
+        if unsafe { ffi::Py_SIZE(object.as_ptr()) } == 0 {
+            return f(&[]);
+        }
+    } else if let Some(exporter) = objects::ours(py, object) {
         return f(&objects::contents(&exporter));
-    }
-    if type_of(py, object) == Type::Text {
+    } else if type_of(py, object) == Type::Text {
         let memory = object.bind(py).call_method0("memory").expect("a text tells its memory").unbind();
         return with_contents(py, &memory, f);
     }
@@ -525,13 +527,6 @@ pub fn is_bytearray(_: Python<'_>, object: &Object) -> bool {
 pub fn is_bytes(_: Python<'_>, object: &Object) -> bool {
     // SAFETY: it is a live object; of the type only the address is taken.
     unsafe { ffi::Py_TYPE(object.as_ptr()) == &raw mut ffi::PyBytes_Type }
-}
-
-/// Whether a `bytes` or a `bytearray` has no byte. `false` of anything else.
-#[inline]
-fn is_empty(py: Python<'_>, object: &Object) -> bool {
-    // SAFETY: both types are variable in size, and it is a live object.
-    (is_bytearray(py, object) || is_bytes(py, object)) && unsafe { ffi::Py_SIZE(object.as_ptr()) } == 0
 }
 
 /// Read from the objects themselves: it is asked for every object after every step.

@@ -5,7 +5,7 @@
 //! slot that does not exist.
 
 use super::{
-    Answer, Arg, Op, Program, Slot, SlotKind, Step, Syntax, Yields, hook, limits,
+    Answer, Arg, Op, Program, Slot, SlotKind, Step, Yields, hook, limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
     racing,
 };
@@ -76,17 +76,13 @@ fn fix_hooks(step: &mut Step, depth: usize) {
             fix_leaf(arg);
             continue;
         }
-        let rebinds = |step: &Step| match step.op.row().syntax {
-            Syntax::InPlace(_) | Syntax::Drop => step.receiver,
-            _ => step.dest,
-        };
         hook.steps.truncate(limits::HOOK_STEPS);
         for inner in &mut hook.steps {
             inner.thread = None;
             inner.expect = None;
             fix_step_within(inner, depth + 1);
         }
-        hook.steps.retain(|inner| rebinds(inner).is_none_or(|slot| !kept.contains(&slot)));
+        hook.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
         match &mut hook.answer {
             Answer::Return(arg @ (Arg::None | Arg::Int(_) | Arg::Float(_) | Arg::Bytes(_) | Arg::Str(_))) => {
                 fix_leaf(arg);

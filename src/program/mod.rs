@@ -114,6 +114,14 @@ impl Step {
         self.thread.unwrap_or(0)
     }
 
+    /// The slot that the step gives another object, or none.
+    pub fn binds(&self) -> Option<Slot> {
+        match self.op.row().syntax {
+            Syntax::InPlace(_) | Syntax::Drop => self.receiver,
+            _ => self.dest,
+        }
+    }
+
     /// Gives every slot that the step names to `rename`, in the order in which a reader meets them.
     pub fn rename_slots(&mut self, rename: &mut dyn FnMut(&mut Slot)) {
         self.dest.iter_mut().for_each(&mut *rename);

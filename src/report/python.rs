@@ -159,11 +159,7 @@ fn function(out: &mut String, number: &str, step: &Step) {
     }
     let _ = writeln!(out, "\n\ndef step_{number}():");
     let syntax = step.op.row().syntax;
-    let binds = match syntax {
-        Syntax::InPlace(_) | Syntax::Drop => step.receiver,
-        _ => step.dest,
-    };
-    if let Some(slot) = binds {
+    if let Some(slot) = step.binds() {
         let _ = writeln!(out, "    global {slot}");
     }
     let is_statement = step.dest.is_some()

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use buflock::exporter::TypeCode;
+use buflock::exporter::{Provider, TypeCode};
 use buflock::subject::native;
 use pyo3::types::PyAnyMethods;
 use pyo3::{Bound, Py, PyAny, Python, ffi};
@@ -490,19 +490,16 @@ pub fn string_value(_: Python<'_>, object: &Object) -> Option<String> {
 /// If it is none.
 #[inline]
 pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -> R) -> R {
-    // Most are of the two types of which nothing else needs to be asked.
-    if is_bytearray(py, object) || is_bytes(py, object) {
-        // SAFETY: both types are variable in size, and it is a live object.
-        if unsafe { ffi::Py_SIZE(object.as_ptr()) } == 0 {
-            return f(&[]);
-        }
-    } else if let Some(exporter) = objects::ours(py, object) {
-        return f(&objects::contents(&exporter));
-    } else if type_of(py, object) == Type::Text {
-        let memory = object.bind(py).call_method0("memory").expect("a text tells its memory").unbind();
-        return with_contents(py, &memory, f);
+    let (start, length) = if is_bytearray(py, object) || is_bytes(py, object) {
+        block(py, object.as_ptr())
+    } else if let Some(block) = objects::interpreters_own(py, object.as_ptr()) {
+        (block.start, block.length)
+    } else {
+        return f(&objects::contents(&objects::ours(py, object).expect("only exporters have contents")));
+    };
+    if length == 0 {
+        return f(&[]);
     }
-    let (start, length) = block(py, object.as_ptr());
     // SAFETY: the object's memory holds so many bytes until something resizes it, which nothing does
     // during `f`: the thread stays attached, in lockstep no other thread runs the program, and `f`
     // gets no token.
@@ -511,8 +508,10 @@ pub fn with_contents<R>(py: Python<'_>, object: &Object, f: impl FnOnce(&[u8]) -
 
 /// The bytes of each character of a text; 1 if it has none.
 pub fn character_width(py: Python<'_>, text: &Object) -> u8 {
-    let characters = length(py, text).expect("a text has a length") as usize;
-    with_contents(py, text, <[u8]>::len).checked_div(characters).unwrap_or(1) as u8
+    match objects::ours(py, text) {
+        Some(Provider::Text(text)) => text.width() as u8,
+        _ => objects::character_width(py, text),
+    }
 }
 
 /// Whether it is a `bytearray`.

@@ -142,36 +142,35 @@ def read_from_file(into, data):
         return file.readinto(into)
 
 
-# The str of each text: what an object holds itself, __getstate__ would show.
-strings = weakref.WeakKeyDictionary()
-
-
 class Text:
     """Immutable text, which has no buffer, as str has none, but can be locked for reading (PEP 298)."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("_memory", "_text")
+    # These __getstate__ would show.
+    __slotnames__ = []
 
     def __new__(cls, text):
         if not isinstance(text, str):
             raise TypeError("a text is made of a str")
         made = super().__new__(cls)
-        strings[made] = text
+        made._text = text
+        widest = max(text, default="")
+        if widest <= "\xff":
+            made._memory = text.encode("latin-1")
+        else:
+            code = "utf-16" if widest <= "\uffff" else "utf-32"
+            made._memory = text.encode("%s-%se" % (code, sys.byteorder[0]), "surrogatepass")
         return made
 
     def __len__(self):
-        return len(strings[self])
+        return len(self._text)
 
     def __getitem__(self, key):
-        return strings[self][key]
+        return self._text[key]
 
     def memory(self):
         """The characters as they lie in memory, each as wide as the widest needs (PEP 393)."""
-        text = strings[self]
-        widest = max(text, default="")
-        if widest <= "\xff":
-            return text.encode("latin-1")
-        code = "utf-16" if widest <= "\uffff" else "utf-32"
-        return text.encode("%s-%se" % (code, sys.byteorder[0]), "surrogatepass")
+        return self._memory
 
 
 def lock(owner, access="read"):

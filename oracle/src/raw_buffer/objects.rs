@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use buflock::exporter::Provider;
 use buflock::subject::{Picture, native};
-use pyo3::types::PyAnyMethods;
+use pyo3::types::{PyAnyMethods, PyDict, PyDictMethods};
 use pyo3::{Borrowed, PyResult, Python, ffi};
 
 use super::{Object, Type, lend};
@@ -56,6 +56,16 @@ struct CDataObject {
     b_size: ffi::Py_ssize_t,
 }
 
+/// `Text` of `src/program/helpers.py`, whose slots lie in the order of their names.
+#[repr(C)]
+struct TextObject {
+    ob_base: ffi::PyObject,
+    /// A `bytes`.
+    memory: *mut ffi::PyObject,
+    /// A `str`.
+    text: *mut ffi::PyObject,
+}
+
 /// What `BytesIO.getbuffer` makes a view of.
 #[repr(C)]
 struct StreamBuffer {
@@ -96,8 +106,11 @@ pub fn know(py: Python<'_>) -> Result<(), String> {
     let modules =
         Modules::find(py).map_err(|error| format!("array, mmap, io and ctypes cannot be used: {error}"))?;
     let modules = MODULES.get_or_init(|| modules);
+    let texts = PyDict::new(py);
+    let text = cpython::callable(py, "Text").expect("what the table names is there");
+    texts.set_item("Text", text).map_err(|error| error.to_string())?;
     let known = |code: &std::ffi::CStr, expected: &Seen| -> Option<bool> {
-        let object = py.eval(code, None, None).ok()?.unbind();
+        let object = py.eval(code, Some(&texts), None).ok()?.unbind();
         Some(modules.look(object.as_ptr())?.is(expected))
     };
     let expected = [
@@ -108,6 +121,7 @@ pub fn know(py: Python<'_>) -> Result<(), String> {
             Seen { bytes: b"abcd", cursor: 0, code: None },
         ),
         (c"__import__('mmap').mmap(-1, 4)", Seen { bytes: &[0; 4], cursor: 0, code: None }),
+        (c"Text('abcd')", Seen { bytes: b"abcd", cursor: 0, code: None }),
     ];
     for (code, expected) in &expected {
         if known(code, expected) != Some(true) {
@@ -201,6 +215,10 @@ impl Modules {
                     if stream.buf.is_null() { ptr::null() } else { ffi::PyBytes_AS_STRING(stream.buf) };
                 let (length, cursor) = (stream.string_size as usize, stream.pos as usize);
                 Some(Block { start, length, cursor, code: None })
+            } else if kind == self.text {
+                let memory = (*object.cast::<TextObject>()).memory;
+                let (start, length) = (ffi::PyBytes_AS_STRING(memory), ffi::Py_SIZE(memory) as usize);
+                Some(Block { start, length, cursor: 0, code: None })
             } else if ffi::Py_TYPE(kind as *mut ffi::PyObject) as usize == self.c_array_type {
                 let array = &*object.cast::<CDataObject>();
                 Some(Block { start: array.b_ptr, length: array.b_size as usize, cursor: 0, code: None })
@@ -214,11 +232,27 @@ impl Modules {
 /// Where the memory of an object of one of these types is.
 #[inline]
 pub(super) fn block(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Block> {
-    MODULES.get()?.look(object).or_else(|| {
+    interpreters_own(py, object).or_else(|| {
         // SAFETY: the caller holds the object, and the thread is attached.
         let object = unsafe { Borrowed::from_ptr(py, object) };
         pynative::provider(&object).map(|exporter| block_of(&exporter))
     })
+}
+
+/// The same, of the interpreter's own objects and of `Text` alone.
+#[inline]
+pub(super) fn interpreters_own(_: Python<'_>, object: *mut ffi::PyObject) -> Option<Block> {
+    MODULES.get()?.look(object)
+}
+
+/// The bytes of each character of a `Text` of `helpers.py`; 1 if it has none.
+pub(super) fn character_width(_: Python<'_>, text: &Object) -> u8 {
+    // SAFETY: the caller holds a text, whose slots are filled as long as it lives, with a `bytes` and a `str`.
+    let (bytes, characters) = unsafe {
+        let text = &*text.as_ptr().cast::<TextObject>();
+        (ffi::Py_SIZE(text.memory), ffi::PyUnicode_GET_LENGTH(text.text))
+    };
+    bytes.checked_div(characters).unwrap_or(1) as u8
 }
 
 /// The view behind what a consumer holds of an object of a class with `__buffer__`, if it is that.

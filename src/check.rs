@@ -13,7 +13,7 @@ use crate::program::{Op, Program};
 use crate::schedule::concurrent::Crew;
 use crate::schedule::lockstep::{Baton, Lockstep};
 use crate::schedule::{Host, NoHost};
-use crate::subject::{Model, Native, Subject, Trace, Version};
+use crate::subject::{Model, Native, Subject, Trace, Unrest, Version};
 
 /// Is told where a run is, so that somebody knows when the process dies.
 pub trait Watch: Send + 'static {
@@ -355,6 +355,48 @@ impl Case {
             let difference = Difference::Rest(unrest);
             self.unrest = Some(Box::new(Divergence::new(subject.name(), &self.program, None, difference)));
         }
+        if subject.grown(false) > 0 && self.divergence.is_none() && self.unrest.is_none() {
+            self.unrest = self.leak(subject, watch);
+        }
+    }
+
+    /// The first step that leaves memory behind each time that the program runs up to there.
+    fn leak(&mut self, subject: &mut dyn Subject, watch: Option<&dyn Watch>) -> Option<Box<Divergence>> {
+        let all = self.program.steps.len();
+        let mut found = self.growth(subject, all, watch);
+        if found == 0 {
+            return None;
+        }
+        let (mut without, mut with) = (0, all);
+        while without + 1 < with {
+            let end = without.midpoint(with);
+            match self.growth(subject, end, watch) {
+                0 => without = end,
+                blocks => (with, found) = (end, blocks),
+            }
+        }
+        let difference = Difference::Rest(Unrest::Leak(found));
+        Some(Box::new(Divergence::new(subject.name(), &self.program, Some(without), difference)))
+    }
+
+    /// The blocks by which a subject grows at least each time that it runs the steps up to `end`.
+    fn growth(&mut self, subject: &mut dyn Subject, end: usize, watch: Option<&dyn Watch>) -> usize {
+        /// What is kept for later, such as a compiled pattern, is made but once.
+        const RUNS: usize = 12;
+        let next = std::mem::take(&mut self.next);
+        let mut least = usize::MAX;
+        subject.grown(true);
+        for _ in 0..RUNS {
+            self.run_on(subject, end, watch, &mut None);
+            let unrest = subject.rest();
+            let other = unrest.is_some() || self.divergence.is_some();
+            least = if other { 0 } else { least.min(subject.grown(true)) };
+            if least == 0 {
+                break;
+            }
+        }
+        self.next = next;
+        least
     }
 }
 

@@ -4,6 +4,7 @@
 //! What embeds Python is `buflock-worker`, of which it starts one per core.
 
 mod args;
+mod crew;
 mod error;
 mod files;
 mod findings;

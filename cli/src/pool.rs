@@ -1,19 +1,21 @@
 //! Workers at work: each thread of this process serves one, and replaces it when it dies.
 
 use std::collections::HashMap;
-use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use buflock::history::Outcome;
+use buflock::program::Allocator;
+use buflock::program::allocator::SPAN;
 use buflock::program::generate::{self, Shape};
 use buflock::subject::{Model, Version};
 
+use super::crew::Crew;
 use super::error::Failure;
 use super::stop::Stop;
-use super::worker::{End, Recipe, Worker};
+use super::worker::{End, Worker};
 use buflock::protocol::{Batch, Found, Reply, Request};
 
 /// What is to be run, and how far it is.
@@ -61,15 +63,8 @@ const PART: Duration = Duration::from_millis(100);
 const SIZES: (u64, u64) = (64, 8192);
 
 /// Serves one worker until all is run or the user wants the end.
-pub fn serve(
-    job: &Job,
-    recipe: &Recipe,
-    worker: Worker,
-    place: (usize, Option<usize>),
-    stop: &Stop,
-    to: &Sender<Event>,
-) {
-    let mut part = Part { job, recipe, worker: Some(worker), place, stop, to };
+pub fn serve(job: &Job, crew: Crew<'_>, stop: &Stop, to: &Sender<Event>) {
+    let mut part = Part { job, crew, stop, to };
     let mut size = SIZES.0;
     loop {
         let over = job.until.is_some_and(|until| Instant::now() >= until);
@@ -95,9 +90,7 @@ pub fn serve(
 
 struct Part<'a> {
     job: &'a Job,
-    recipe: &'a Recipe,
-    worker: Option<Worker>,
-    place: (usize, Option<usize>),
+    crew: Crew<'a>,
     stop: &'a Stop,
     to: &'a Sender<Event>,
 }
@@ -105,15 +98,13 @@ struct Part<'a> {
 impl Part<'_> {
     /// Runs the programs from `first` up to `end`, whatever becomes of the workers.
     fn run(&mut self, first: u64, end: u64) -> Result<(), Failure> {
-        let mut left: Vec<_> = iter::once(first..end).collect();
+        let spans = (first / SPAN..end.div_ceil(SPAN)).rev();
+        let mut left: Vec<_> = spans.map(|span| first.max(span * SPAN)..end.min((span + 1) * SPAN)).collect();
         while let Some(part) = left.pop().filter(|_| !self.stop.wanted()) {
             if part.is_empty() {
                 continue;
             }
-            let worker = match self.worker.take() {
-                Some(worker) => worker,
-                None => Worker::start(self.recipe, self.place.0, self.place.1)?,
-            };
+            let worker = self.crew.take(Allocator::of(part.start))?;
             let Err((how, judged, found)) = self.ask(worker, &part) else { continue };
             match how {
                 End::Stopped => self.tell(Event::Batch(self.recount(part.start..judged, None, &found))),
@@ -156,7 +147,7 @@ impl Part<'_> {
         });
         match asked {
             Ok(()) => {
-                self.worker = Some(worker);
+                self.crew.give_back(worker);
                 Ok(())
             }
             Err(how) => Err((how, worker.judged().clamp(part.start, part.end), seen)),

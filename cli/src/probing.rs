@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use buflock::program::Program;
 use buflock::report::{Finding, Kind, Recording};
 
+use super::crew::Crew;
 use super::error::Failure;
 use super::start::Started;
 use super::stop::Stop;
@@ -23,12 +24,11 @@ pub enum Fate {
     Died(Box<Finding>),
 }
 
-/// A worker for single programs, replaced when it dies.
+/// Workers for single programs, replaced when they die.
 #[derive(Debug)]
 pub struct Prober<'a> {
-    recipe: &'a Recipe,
     facts: &'a Facts,
-    worker: Option<Worker>,
+    crew: Crew<'a>,
     stop: Stop,
     /// Whether each program gets a worker of its own.
     fresh: bool,
@@ -56,7 +56,9 @@ impl Started {
 impl<'a> Prober<'a> {
     /// With a worker that is there already, or one that is started when it is needed.
     pub fn new(recipe: &'a Recipe, facts: &'a Facts, worker: Option<Worker>, stop: &Stop) -> Prober<'a> {
-        Prober { recipe, facts, worker, stop: stop.clone(), fresh: false }
+        /// Not that of any worker of a run.
+        const NUMBER: usize = 1_000_000;
+        Prober { facts, crew: Crew::new(recipe, NUMBER, None, worker), stop: stop.clone(), fresh: false }
     }
 
     /// What is known of the interpreter.
@@ -66,12 +68,7 @@ impl<'a> Prober<'a> {
 
     /// Runs a program; `None` if the user wants the end.
     pub fn probe(&mut self, program: &Program) -> Result<Option<Fate>, Failure> {
-        /// Not that of any worker of a run.
-        const NUMBER: usize = 1_000_000;
-        let mut worker = match self.worker.take() {
-            Some(worker) => worker,
-            None => Worker::start(self.recipe, NUMBER, None)?,
-        };
+        let mut worker = self.crew.take(program.allocator)?;
         let mut recording = None;
         let request = Request::Record { text: program.to_string() };
         let asked = worker.ask(&request, &self.stop, |reply| {
@@ -82,7 +79,9 @@ impl<'a> Prober<'a> {
         });
         match (asked, recording) {
             (Ok(()), Some(recording)) => {
-                self.worker = (!self.fresh).then_some(worker);
+                if !self.fresh {
+                    self.crew.give_back(worker);
+                }
                 Ok(Some(Fate::Ran(Box::new(recording))))
             }
             (Err(End::Fault { what, step, said, .. }), _) => {
@@ -151,7 +150,7 @@ impl<'a> Prober<'a> {
             return Ok(None);
         }
         let small = self.shrink(program, &finding.told.signature, few)?;
-        self.worker = None;
+        self.crew.dismiss();
         let again = match self.probe(&small)? {
             Some(Fate::Ran(recording)) => recording
                 .told

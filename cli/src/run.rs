@@ -10,6 +10,7 @@ use buflock::report::json::{Python, Summary};
 use buflock::report::{Finding, Origin};
 
 use super::args::{Format, Run};
+use super::crew::Crew;
 use super::error::{Ending, Failure};
 use super::findings::{Findings, Wanted};
 use super::live::Live;
@@ -18,7 +19,6 @@ use super::probing::Facts;
 use super::start::{self, Started};
 use super::stop::Stop;
 use super::summary;
-use super::worker::Worker;
 use buflock::protocol::{Batch, Found, Hello};
 
 /// How long the run is if nobody says.
@@ -55,12 +55,9 @@ pub fn run(args: &Run) -> Result<Ending, Failure> {
     std::thread::scope(|scope| {
         let mut first = Some(worker);
         for number in 0..jobs {
-            let (sender, given, place) = (sender.clone(), first.take(), (number, core(number)));
-            let (job, recipe, stop) = (&job, &recipe, &stop);
-            scope.spawn(move || match given.map_or_else(|| Worker::start(recipe, place.0, place.1), Ok) {
-                Ok(worker) => pool::serve(job, recipe, worker, place, stop, &sender),
-                Err(failure) => drop(sender.send(Event::Failed(failure))),
-            });
+            let (job, sender, stop) = (&job, sender.clone(), &stop);
+            let crew = Crew::new(&recipe, number, core(number), first.take());
+            scope.spawn(move || pool::serve(job, crew, stop, &sender));
         }
         drop(sender);
         count.all(&receiver, &stop)

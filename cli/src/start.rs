@@ -1,5 +1,6 @@
 //! From nothing to running workers of the right Python.
 
+use buflock::program::Allocator;
 use buflock::report::json;
 use buflock::subject::Version;
 
@@ -33,7 +34,8 @@ pub fn start(workers: &Workers, core: Option<usize>) -> Result<Started, Failure>
     })?;
     let recipe =
         Recipe { path: located.path.clone(), workers: workers.clone(), pages: pages.path().to_owned() };
-    let mut started = Worker::start(&recipe, 0, core);
+    let first = || Worker::start(&recipe, 0, core, Allocator::Usual);
+    let mut started = first();
     let stale = |started: &Result<Worker, Failure>| match started {
         Ok(worker) => !is_of(&worker.hello, &python),
         Err(_) => true,
@@ -44,7 +46,7 @@ pub fn start(workers: &Workers, core: Option<usize>) -> Result<Started, Failure>
             python.text()
         );
         locate::build(Some(&python))?;
-        started = Worker::start(&recipe, 0, core);
+        started = first();
     }
     let worker = started?;
     if !is_of(&worker.hello, &python) {

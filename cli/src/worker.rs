@@ -8,11 +8,12 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::args::Workers;
 use super::error::Failure;
 use super::stop::Stop;
+use buflock::program::Allocator;
 use buflock::protocol::{Hello, Reply, Request};
 
 /// How workers are started.
@@ -59,6 +60,7 @@ pub struct Worker {
     replies: Receiver<Reply>,
     said: Overheard,
     page: PathBuf,
+    allocator: Allocator,
     workers: Workers,
     /// Who it says it is.
     pub hello: Hello,
@@ -75,12 +77,21 @@ impl Drop for Worker {
 
 impl Worker {
     /// Starts the worker number `number`, on a core of its own if there is one for it.
-    pub fn start(recipe: &Recipe, number: usize, core: Option<usize>) -> Result<Worker, Failure> {
-        let page = recipe.pages.join(number.to_string());
+    pub fn start(
+        recipe: &Recipe,
+        number: usize,
+        core: Option<usize>,
+        allocator: Allocator,
+    ) -> Result<Worker, Failure> {
+        let page = recipe.pages.join(format!("{number}-{}", allocator.name()));
         let mut command = Command::new(&recipe.path);
         command.arg("--page").arg(&page).arg("--subjects").arg(recipe.workers.subjects.join(","));
+        command.arg("--allocator").arg(allocator.name());
         if let Some(core) = core {
             command.arg("--core").arg(core.to_string());
+        }
+        if let Some(variable) = allocator.variable() {
+            command.env("PYTHONMALLOC", variable);
         }
         // A group of its own: what is typed at the terminal to end the command is not for it.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -90,8 +101,16 @@ impl Worker {
         })?;
         let (requests, replies, said) = (child.stdin.take(), listen(&mut child), Overheard::of(&mut child));
         let hello = Hello::default();
-        let mut worker =
-            Worker { child, requests, replies, said, page, workers: recipe.workers.clone(), hello };
+        let mut worker = Worker {
+            child,
+            requests,
+            replies,
+            said,
+            page,
+            allocator,
+            workers: recipe.workers.clone(),
+            hello,
+        };
         worker.hello = worker.greeting(&recipe.path)?;
         Ok(worker)
     }
@@ -126,17 +145,18 @@ impl Worker {
     ) -> Result<(), End> {
         let begun = self.position();
         let asked = self.send(request);
-        let mut watched = Watched { at: begun, since: Instant::now() };
+        let mut watched = self.watched(begun);
         loop {
             match self.replies.recv_timeout(ROUND) {
                 Ok(reply) => {
-                    watched.since = Instant::now();
+                    watched = self.watched(self.position());
                     if heard(reply) {
                         return Ok(());
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.died(&asked)),
                 Err(RecvTimeoutError::Timeout) => {
+                    watched.rounds += 1;
                     if stop.wanted() {
                         return Err(End::Stopped);
                     }
@@ -181,6 +201,11 @@ impl Worker {
         (index, step as usize)
     }
 
+    /// Where its interpreter gets its memory from.
+    pub fn allocator(&self) -> Allocator {
+        self.allocator
+    }
+
     /// The first program that has no verdict yet: several are under way at once.
     pub fn judged(&self) -> u64 {
         self.page()[2]
@@ -201,10 +226,38 @@ impl Worker {
         }
         let at = self.position();
         if at != watched.at {
-            *watched = Watched { at, since: Instant::now() };
+            *watched = self.watched(at);
         }
-        (watched.since.elapsed() > self.workers.hang())
-            .then(|| format!("hang over {} s", self.workers.hang_limit))
+        let limit = self.workers.hang();
+        if ROUND * watched.rounds <= limit {
+            return None;
+        }
+        // A worker that waits for the processor, or for the system, has to be waited for.
+        let used = self.processor_time().saturating_sub(watched.used);
+        let starved = used < limit / 2 && self.wants_to_run();
+        (!starved).then(|| format!("hang over {} s", self.workers.hang_limit))
+    }
+
+    fn watched(&self, at: (u64, usize)) -> Watched {
+        Watched { at, rounds: 0, used: self.processor_time() }
+    }
+
+    /// What all its threads have used; zero where the system does not say.
+    fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let fields = stat(Path::new(&path));
+        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        // `utime` and `stime`
+        Duration::from_millis((ticks(11) + ticks(12)) * 1000 / per_second)
+    }
+
+    /// Whether one of its threads is not asleep: it runs, or waits for its turn or for the system.
+    fn wants_to_run(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.into_iter().flatten().flatten().any(|task| {
+            stat(&task.path().join("stat")).first().is_some_and(|state| state == "R" || state == "D")
+        })
     }
 
     fn resident_mb(&self) -> u64 {
@@ -252,10 +305,20 @@ impl Overheard {
     }
 }
 
-/// Where a worker was when it was last seen to move.
+/// Where a worker was when it was last seen to move, and how often it was looked after since. Rounds are counted, not
+/// time: on a machine that stands still or has too much to do, this process gets as little of it as the worker.
 struct Watched {
     at: (u64, usize),
-    since: Instant,
+    rounds: u32,
+    /// The time that it had used by then.
+    used: Duration,
+}
+
+/// The fields of a file such as `/proc/1/stat` behind the name in parentheses, of which the first is the state.
+fn stat(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Reads replies on a thread of its own. What a worker says after its death is no reply.

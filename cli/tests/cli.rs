@@ -299,6 +299,24 @@ fn a_worker_that_reads_behind_the_end_of_a_file_is_a_finding_that_says_so() {
 }
 
 #[test]
+fn allocators_show_reads_of_freed_memory_and_memory_that_stays() {
+    let folder = folder();
+    for (allocator, how, ending, told) in [
+        ("usual", "stale", 0, "agree with the model"),
+        ("debug", "stale", 1, "signature native+cpython+pynative/D3/Append-b/abort"),
+        ("guarded", "stale", 1, "signature native+cpython+pynative/D3/Append-b/signal 11 (SIGSEGV)"),
+        ("usual", "leak", 0, "agree with the model"),
+        ("guarded", "leak", 1, "signature cpython/R3/Append-b/leak"),
+    ] {
+        let text = format!("# allocator {allocator}\nb0 = bytearray(2)\nb0.append(1)\nb0.pop()\n");
+        write(folder.path(), "one.prog", &text);
+        let at = format!("{}:1:{how}", u64::MAX);
+        let seen = output(buflock(folder.path(), &["show", "one.prog"]).env("BUFLOCK_DIE_AT", at));
+        assert_eq!((code(&seen), out(&seen).contains(told)), (ending, true), "{allocator}, {how}: {seen:?}");
+    }
+}
+
+#[test]
 fn a_worker_that_hangs_is_ended_and_is_a_finding() {
     let folder = folder();
     let output = run_and_die(folder.path(), "hang", &["--hang-limit", "0.5"]);

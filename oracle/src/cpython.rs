@@ -35,6 +35,10 @@ pub struct CPython {
     /// What the interpreter complained of in this run.
     complaint: Option<String>,
     error: Option<Object>,
+    /// The most blocks of memory that were counted so far.
+    most: usize,
+    /// Those that were counted the last time that garbage had been collected.
+    swept: usize,
 }
 
 /// What every run needs of the interpreter.
@@ -142,6 +146,8 @@ impl CPython {
             rests: 0,
             complaint: None,
             error: None,
+            most: 0,
+            swept: 0,
         }
     }
 
@@ -688,6 +694,18 @@ impl Subject for CPython {
                     self.complaint.take().map(Unrest::Complaint)
                 })
                 .or_else(|| self.changed_lately(py).map(Unrest::SharedObject))
+        })
+    }
+
+    fn grown(&mut self, swept: bool) -> usize {
+        Python::attach(|py| {
+            if swept {
+                raw::collect(py);
+            }
+            let Some(blocks) = raw::guarded::blocks(py) else { return 0 };
+            let most = self.most.max(blocks);
+            let grown = most - std::mem::replace(&mut self.most, most);
+            if swept { blocks.saturating_sub(std::mem::replace(&mut self.swept, blocks)) } else { grown }
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The interpreter of this process.
 
+use buflock::program::Allocator;
 use buflock::schedule::Host;
 use buflock::subject::Version;
 use pyo3::Python;
@@ -43,6 +44,14 @@ pub fn start() -> Result<Interpreter, String> {
             debug: cfg!(py_sys_config = "Py_DEBUG"),
         })
     })
+}
+
+/// Lets the interpreter have its memory from there from this moment on. [`Allocator::variable`] has to have been said
+/// before it started.
+pub fn allocate_by(allocator: Allocator) {
+    if allocator == Allocator::Guarded {
+        Python::attach(raw_buffer::guarded::install);
+    }
 }
 
 /// Runs `f` with this thread attached to the interpreter.

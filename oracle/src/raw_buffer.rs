@@ -5,6 +5,7 @@
 //! function takes the token `Python<'_>`, which proves that the thread is attached, and owned
 //! references (`Py<PyAny>`), which prove that the objects live: that is what makes them safe.
 
+pub mod guarded;
 pub mod held;
 pub mod lend;
 mod objects;
@@ -567,6 +568,12 @@ pub fn is_closed(py: Python<'_>, object: &Object) -> bool {
 /// `typecode` of an array.
 pub fn typecode(py: Python<'_>, object: &Object) -> Option<char> {
     objects::block(py, object.as_ptr())?.code
+}
+
+/// Collects garbage.
+pub fn collect(_: Python<'_>) {
+    // SAFETY: the thread is attached.
+    unsafe { ffi::PyGC_Collect() };
 }
 
 /// The items of a `list` or a `tuple`.

@@ -1,12 +1,13 @@
 //! A worker of `buflock`: embeds Python, runs what it is asked to, and may die of it.
 //!
 //! ```text
-//! buflock-worker --page FILE [--core N] [--subjects LIST]
+//! buflock-worker --page FILE [--core N] [--subjects LIST] [--allocator NAME]
 //! ```
 //! Two variables of the environment are for tests: `BUFLOCK_DIE_AT=INDEX:STEP[:HOW]` lets a worker
-//! end at a step of a generated program, by `kill` (without it), `abort`, `segv` and `bus` (in the C code of
-//! CPython), `hang` or `bloat`, or of the program that it is given to record if INDEX is the greatest there is; and
-//! `BUFLOCK_PLANT=FAULT` plants one of `buflock::exporter::Fault` in the native exporters.
+//! end at a step of a generated program, or of the program that it is given to record if INDEX is the greatest there is,
+//! by `kill` (without it), `abort`, `hang`, `bloat`, or `segv`, `bus` and `stale` in the C code of CPython, the last only
+//! where the allocator shows it; `leak` only leaves memory behind there. And `BUFLOCK_PLANT=FAULT` plants one of
+//! `buflock::exporter::Fault` in the native exporters.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Write};
@@ -18,13 +19,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use buflock::check::{Check, Watch};
 use buflock::judge::Verdict;
 use buflock::program::generate::{self, Shape};
-use buflock::program::{Program, parse};
+use buflock::program::{Allocator, Program, parse};
 use buflock::protocol::{Batch, Found, Hello, Reply, Request};
 use buflock::report::{Recording, Told};
 use buflock::subject::Version;
 use buflock_oracle::progress::Page;
 use buflock_oracle::{Interpreter, SUBJECTS, interpreter};
 use pyo3::Python;
+use pyo3::types::{PyAnyMethods, PyByteArray, PyDict, PyDictMethods};
 
 /// Programs are made of small short-lived objects. Python's own objects are not affected.
 #[global_allocator]
@@ -45,6 +47,7 @@ struct Options {
     page: PathBuf,
     core: Option<usize>,
     subjects: Vec<String>,
+    allocator: Allocator,
 }
 
 impl Options {
@@ -52,6 +55,7 @@ impl Options {
         let mut page = None;
         let mut core = None;
         let mut subjects = SUBJECTS.map(str::to_owned).to_vec();
+        let mut allocator = Allocator::default();
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -59,11 +63,15 @@ impl Options {
                 "--page" => page = Some(PathBuf::from(value)),
                 "--core" => core = Some(value.parse().map_err(|_| format!("{value:?} is no core"))?),
                 "--subjects" => subjects = value.split(',').map(str::to_owned).collect(),
+                "--allocator" => {
+                    allocator =
+                        Allocator::of_name(&value).ok_or_else(|| format!("{value:?} is no allocator"))?;
+                }
                 _ => return Err(format!("{word} is no option of buflock-worker")),
             }
         }
         let page = page.ok_or("buflock-worker is started by buflock, with --page FILE")?;
-        Ok(Options { page, core, subjects })
+        Ok(Options { page, core, subjects, allocator })
     }
 }
 
@@ -78,6 +86,7 @@ fn work(options: &Options) -> Result<(), String> {
     let page = Page::create(&options.page)
         .map_err(|error| format!("failed to map {}: {error}", options.page.display()))?;
     let python = interpreter::start()?;
+    interpreter::allocate_by(options.allocator);
     buflock_oracle::attached(|| {
         let death = Death::read()?;
         let first = Arc::new(AtomicU64::new(u64::MAX));
@@ -171,6 +180,25 @@ with tempfile.TemporaryFile() as file:
     cut[0]
 ";
 
+/// Reads what was the memory of a bytearray, and ends the process if that is to be seen from what it reads.
+fn read_freed_memory(py: Python<'_>) {
+    const CODE: &std::ffi::CStr = c"
+import ctypes
+contents = bytearray(b'a' * 100)
+address = ctypes.addressof((ctypes.c_char * 100).from_buffer(contents))
+del contents
+read = ctypes.string_at(address + 50, 10)
+";
+    let locals = PyDict::new(py);
+    py.run(CODE, None, Some(&locals)).expect("failed to read freed memory");
+    let read: Vec<u8> =
+        locals.get_item("read").ok().flatten().expect("it was read").extract().expect("bytes");
+    // What CPython's debugging allocator leaves there.
+    if read.iter().all(|&byte| byte == 0xDD) {
+        std::process::abort();
+    }
+}
+
 #[derive(Clone)]
 struct Death {
     index: u64,
@@ -196,6 +224,8 @@ impl Death {
                 std::thread::park();
             },
             "abort" => std::process::abort(),
+            "stale" => Python::attach(read_freed_memory),
+            "leak" => Python::attach(|py| std::mem::forget(PyByteArray::new(py, b"kept by nobody"))),
             "segv" => Python::attach(|py| {
                 let died = py.run(c"import ctypes; ctypes.string_at(0)", None, None);
                 unreachable!("reading at NULL gave {died:?}")

@@ -255,6 +255,7 @@ fn kind(difference: &Difference) -> String {
         Difference::Rest(Unrest::References { slot, .. }) => format!("references-of-{}", slot.kind.letter()),
         Difference::Rest(Unrest::SharedObject(_)) => "shared-object".to_owned(),
         Difference::Rest(Unrest::Complaint(_)) => "complaint".to_owned(),
+        Difference::Rest(Unrest::Leak(_)) => "leak".to_owned(),
         Difference::Expectation { found, .. } => format!("expectation-{}", found.label()),
         Difference::Race { first, .. } => format!("race-{}", kind(first)),
     }

@@ -7,12 +7,12 @@
 use arbitrary::{Arbitrary, Unstructured};
 
 use super::generate::{self, ByteChoices, Shape};
-use super::{Program, fixup};
+use super::{Allocator, Program, fixup};
 
 /// The first byte: not ASCII, and not the beginning of a UTF-8 character.
 const MAGIC: u8 = 0xBF;
 /// The version of the form.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// Why bytes are not a program in the binary form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -55,13 +55,17 @@ pub fn read(bytes: &[u8]) -> Program {
         && let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(program) = super::parse::parse(text)
     {
-        return Program { unguarded: false, ..program };
+        return unconditional(program);
     }
     let mut program = decode_loosely(bytes)
         .unwrap_or_else(|_| Program::arbitrary(&mut Unstructured::new(bytes)).unwrap_or_default());
-    program.unguarded = false;
     fixup::fixup(&mut program);
-    program
+    unconditional(program)
+}
+
+/// Without what a file may ask of the process that runs it.
+fn unconditional(program: Program) -> Program {
+    Program { unguarded: false, allocator: Allocator::default(), ..program }
 }
 
 fn decode_loosely(bytes: &[u8]) -> Result<Program, DecodeError> {

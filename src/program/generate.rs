@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use self::argument::argument;
 use self::sketch::Sketch;
 use super::op::{On, TABLE, Yields};
-use super::{Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Turns, fixup, limits, racing};
+use super::{
+    Allocator, Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Turns, fixup, limits, racing,
+};
 
 /// A source of choices.
 pub trait Choices {
@@ -102,7 +104,7 @@ impl Default for Shape {
 pub fn nth(seed: u64, index: u64, shape: Shape) -> Program {
     let mut choices = ChaCha8Rng::seed_from_u64(seed);
     choices.set_stream(index);
-    program(&mut choices, shape)
+    Program { allocator: Allocator::of(index), ..program(&mut choices, shape) }
 }
 
 /// Choices that a number determines, the same on every machine.

@@ -4,6 +4,7 @@
 //! [`generate`] and varied by [`mutate`]. Whatever its origin, [`fixup`] makes it valid; nothing is
 //! ever rejected.
 
+pub mod allocator;
 pub mod arg;
 pub mod encode;
 pub mod fixup;
@@ -20,6 +21,7 @@ pub mod turns;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
+pub use allocator::Allocator;
 pub use arg::{Arg, Float, Int, SliceArg, Slot, SlotKind};
 pub use hook::{Answer, Hook, Protocol};
 pub use op::{Class, Op, Role, Syntax, Yields};
@@ -41,6 +43,8 @@ pub struct Program {
     pub schedule: Schedule,
     /// Whether it does also what is known to break the memory of some Pythons: `# leaves nothing out`. Only files have it.
     pub unguarded: bool,
+    /// Where the interpreter gets its memory from meanwhile.
+    pub allocator: Allocator,
     /// What is done, in the order in which lockstep does it.
     pub steps: Vec<Step>,
 }

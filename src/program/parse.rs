@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use self::lex::{Kind, Span, Token, lex};
 
-use super::text::{CONCURRENT, EXPLORED, HEADER, UNGUARDED, VERSION};
+use super::text::{ALLOCATOR, CONCURRENT, EXPLORED, HEADER, UNGUARDED, VERSION};
 use super::{
-    Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind, Step, Syntax,
-    Turns, Yields,
+    Allocator, Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind,
+    Step, Syntax, Turns, Yields,
 };
 use super::{fixup, hook, limits, op, racing};
 use crate::history::ErrorClass;
@@ -92,6 +92,12 @@ fn read_comment(source: &Source<'_>, program: &mut Program) -> Result<(), ParseE
     let line = source.line.trim_end();
     if line == UNGUARDED {
         program.unguarded = true;
+    }
+    if let Some(name) = line.strip_prefix(ALLOCATOR) {
+        let name = name.trim_start();
+        let span = Span { start: line.len() - name.len(), end: line.len() };
+        let names = Allocator::ALL.map(|allocator| format!("`{}`", allocator.name())).join(" or ");
+        program.allocator = Allocator::of_name(name).ok_or_else(|| source.fail(span, names))?;
     }
     if line == CONCURRENT {
         program.schedule = Schedule::Concurrent;

@@ -11,12 +11,14 @@
 
 use std::fmt;
 
-use super::{Answer, Arg, Expect, Hook, Int, Program, Schedule, SliceArg, Slot, Step, Syntax};
+use super::{Allocator, Answer, Arg, Expect, Hook, Int, Program, Schedule, SliceArg, Slot, Step, Syntax};
 
 /// What the first line of a program is, up to the version of the format.
 pub const HEADER: &str = "# buflock program";
 /// The line that says that a program does what others leave out.
 pub const UNGUARDED: &str = "# leaves nothing out";
+/// The beginning of the line that says where memory comes from.
+pub const ALLOCATOR: &str = "# allocator ";
 /// The line that says that the threads of a program race.
 pub const CONCURRENT: &str = "# schedule concurrent";
 /// The beginning of the line that says in which way they race.
@@ -287,6 +289,9 @@ impl fmt::Display for Program {
         }
         if self.unguarded {
             writeln!(f, "{UNGUARDED}")?;
+        }
+        if self.allocator != Allocator::Usual {
+            writeln!(f, "{ALLOCATOR}{}", self.allocator.name())?;
         }
         match &self.schedule {
             Schedule::Lockstep => {}
@@ -654,6 +659,7 @@ mod tests {
             };
             let races = schedule.races();
             let unguarded = self.below(4) == 0;
+            let allocator = Allocator::ALL[self.below(3)];
             let before = self.below(6);
             let threaded = self.below(30);
             let threads = (0..before).map(|_| None).collect::<Vec<_>>().into_iter();
@@ -663,6 +669,7 @@ mod tests {
                 until,
                 schedule,
                 unguarded,
+                allocator,
                 steps: threads.map(|thread| self.step(thread)).collect(),
             };
             if races {

@@ -51,6 +51,8 @@ pub enum Place {
     Shared,
     /// In an error that nobody could be given.
     Complaint,
+    /// In the memory that stays when the program runs again and again.
+    Memory,
     /// In the process, which did not survive.
     Process,
 }
@@ -92,6 +94,7 @@ fn in_words(difference: &Difference) -> (Place, String, String, Option<String>) 
                 }
                 Unrest::SharedObject(_) => (Place::Shared, "shared objects are as they were".to_owned()),
                 Unrest::Complaint(_) => (Place::Complaint, "no complaint".to_owned()),
+                Unrest::Leak(_) => (Place::Memory, "all memory is given back".to_owned()),
             };
             (place, expected, unrest.to_string(), None)
         }
@@ -360,6 +363,7 @@ impl fmt::Display for Place {
             Place::StillExported(_) | Place::References(_) | Place::Shared | Place::Complaint => {
                 f.write_str("at rest")
             }
+            Place::Memory => f.write_str("in the memory that stays"),
             Place::Process => f.write_str("in the process"),
         }
     }

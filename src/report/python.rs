@@ -6,11 +6,20 @@ use std::fmt::Write;
 use super::{Place, Told, expectations, within_hooks};
 use crate::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER, RAW_BUFFER_MODULE, home};
 use crate::program::text::write_bytes;
-use crate::program::{Answer, Expect, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Syntax};
+use crate::program::{Allocator, Answer, Expect, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Syntax};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
 /// What the script does that no program decides.
 const PRELUDE: &str = include_str!("python/prelude.py");
+
+/// What a script begins with whose program ran with an allocator that shows stale reads.
+const WITH_DEBUGGING_ALLOCATOR: &str = r#"
+# Found with an allocator that shows what becomes of freed memory. CPython has one for debugging.
+if platform.python_implementation() == "CPython":
+    import os
+    if os.environ.get("PYTHONMALLOC") != "debug":
+        os.execve(sys.executable, [sys.executable] + sys.argv, dict(os.environ, PYTHONMALLOC="debug"))
+"#;
 
 /// The text of a bytes literal.
 struct Literal<'a>(&'a [u8]);
@@ -74,6 +83,9 @@ fn head(out: &mut String, told: Option<&Told>, python: &str) {
 
 fn imports(out: &mut String, program: &Program, said: &[Expect]) {
     out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
+    if program.allocator != Allocator::Usual {
+        out.push_str(WITH_DEBUGGING_ALLOCATOR);
+    }
     let runs = program.steps.iter().zip(said).filter(|(_, said)| **said != Expect::Skipped);
     let mut lines = BTreeSet::new();
     runs.for_each(|(step, _)| import_all(step, &mut lines));
@@ -214,6 +226,7 @@ fn mark(out: &mut String, program: &Program, told: Option<&Told>, version: Versi
             Place::References(slot) => at_rest = format!("(\"references\", \"{slot}\")"),
             Place::Shared => at_rest = "(\"shared\", None)".to_owned(),
             Place::Complaint => at_rest = "(\"complaint\", None)".to_owned(),
+            Place::Memory => at_rest = "(\"memory\", None)".to_owned(),
             Place::Outcome | Place::Process => {}
         }
     }

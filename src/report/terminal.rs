@@ -27,7 +27,7 @@ const OBSERVED: usize = 28;
 pub fn render(program: &Program, recording: &Recording, file: Option<&str>, look: Look) -> String {
     let look = Look { width: look.width.max(NARROWEST), ..look };
     let mut out = String::new();
-    head(&mut out, recording, look);
+    head(&mut out, program, recording, look);
     let table = Table::new(program, recording, look);
     for at in 0..program.steps.len() {
         table.step(&mut out, at);
@@ -51,7 +51,7 @@ fn paint(style: Style, text: &str, look: Look) -> String {
     if look.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
-fn head(out: &mut String, recording: &Recording, look: Look) {
+fn head(out: &mut String, program: &Program, recording: &Recording, look: Look) {
     let Some(told) = &recording.told else {
         let all = recording.subjects.join(" and ");
         let agree = if recording.subjects.len() == 1 { "agrees" } else { "agree" };
@@ -74,6 +74,9 @@ fn head(out: &mut String, recording: &Recording, look: Look) {
     if let Some(entry) = &recording.known {
         let standing = if recording.permitted { "permitted" } else { "a known bug" };
         let _ = writeln!(out, "{standing}: {entry} of the catalogue");
+    }
+    if let Some(words) = program.allocator.words() {
+        let _ = writeln!(out, "allocator {}: {words}", program.allocator.name());
     }
     let _ = writeln!(out, "signature {}\n", told.signature);
 }

@@ -73,6 +73,12 @@ pub trait Subject: Send {
     /// Ends a run: empties all slots, and tells the first thing that is not as it was before the
     /// run (clause R3).
     fn rest(&mut self) -> Option<Unrest>;
+
+    /// How many blocks of memory there are more than at any call before, which is cheap to know; or, without garbage,
+    /// more than at the last call for that, if they are to be `swept`. None where nobody counts.
+    fn grown(&mut self, _swept: bool) -> usize {
+        0
+    }
 }
 
 /// What a slot holds, as far as it can be looked at; borrowed from the model.
@@ -287,6 +293,8 @@ pub enum Unrest {
     SharedObject(String),
     /// The interpreter printed an error that it could not raise.
     Complaint(String),
+    /// So many blocks of memory stay each time that the program runs.
+    Leak(usize),
 }
 
 impl fmt::Display for Unrest {
@@ -298,6 +306,8 @@ impl fmt::Display for Unrest {
             Unrest::References { slot, expected, found } => {
                 write!(f, "{slot} has {found} references at rest, not {expected}")
             }
+            Unrest::Leak(1) => write!(f, "a block of memory stays each time that this runs"),
+            Unrest::Leak(blocks) => write!(f, "{blocks} blocks of memory stay each time that this runs"),
             Unrest::Complaint(text) => write!(f, "the interpreter complained: {text}"),
             Unrest::SharedObject(what) => {
                 write!(f, "an object that the interpreter shares was changed: {what}")

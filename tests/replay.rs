@@ -16,9 +16,6 @@ use buflock::subject::Version;
 use corpus_files::{File, Folder, at_step, files, is_for, range, step_lines};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// The Pythons that the model knows.
-const MINORS: std::ops::RangeInclusive<u8> = 9..=15;
-
 fn main() {
     let arguments = Arguments::from_args();
     let files = files();
@@ -55,7 +52,9 @@ type Test = fn(&[File]) -> Result<(), Failed>;
 
 /// The versions that a program is for.
 fn versions(program: &Program) -> impl Iterator<Item = Version> {
-    MINORS.map(|minor| Version { major: 3, minor, micro: 0 }).filter(|&version| is_for(program, version))
+    Version::MINORS
+        .map(|minor| Version { major: 3, minor, micro: 0 })
+        .filter(|&version| is_for(program, version))
 }
 
 fn check(subject: &str, version: Version) -> Check {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use buflock::check::Check;
 use buflock::judge::permitted::{Catalogue, Entry, Standing};
 use buflock::judge::{Difference, Divergence, Verdict};
+use buflock::report::versions;
 use buflock::subject::Version;
 use buflock_oracle::{Interpreter, attached, catalogue, interpreter};
 use corpus_files::{File, Folder, at_step, files, is_for, range, root};
@@ -25,6 +26,7 @@ fn main() {
     let checks = [("cpython", check(&["native", "cpython"])), ("pynative", check(&["pynative"]))];
     let mut trials = vec![
         Trial::test("every_entry_of_the_catalogue_is_shown_by_a_file", every_entry_is_shown),
+        Trial::test("the_table_of_known_bugs_is_that_of_the_catalogue", the_table_is_up_to_date),
         Trial::test("every_known_difference_has_one_entry_in_the_catalogue", every_file_is_named),
     ];
     for file in files() {
@@ -117,6 +119,19 @@ fn every_entry_is_shown() -> Result<(), Failed> {
                 format!("{} is {:?} but its file is not in {folder}", entry.id, entry.standing).into()
             );
         }
+    }
+    Ok(())
+}
+
+fn the_table_is_up_to_date() -> Result<(), Failed> {
+    let path = root().join("corpus/divergences/README.md");
+    let catalogue = catalogue();
+    let page = versions::page(catalogue.entries().iter().filter(|entry| entry.standing == Standing::Bug));
+    if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
+        std::fs::write(&path, page)?;
+    } else if std::fs::read_to_string(&path).unwrap_or_default() != page {
+        let next = "BLESS=1 cargo test -p buflock-oracle --test replay table";
+        return Err(format!("{} is not what the catalogue says; {next}", path.display()).into());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod json;
 pub mod python;
 pub mod terminal;
+pub mod versions;
 
 use std::fmt;
 

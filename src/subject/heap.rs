@@ -70,6 +70,9 @@ pub struct Version {
 }
 
 impl Version {
+    /// The minor versions of Python 3 that the model knows.
+    pub const MINORS: std::ops::RangeInclusive<u8> = 9..=15;
+
     /// The version that is meant where no interpreter is there to say.
     pub const NEWEST: Version = Version { major: 3, minor: 15, micro: 0 };
 

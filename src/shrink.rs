@@ -7,7 +7,7 @@
 
 mod simpler;
 
-use crate::program::{Arg, Program, Schedule, Slot, SlotKind, Step, Yields, fixup, limits};
+use crate::program::{Arg, Program, Schedule, Slot, SlotKind, Step, Yields, fixup};
 
 /// How many candidates [`shrink`] tries at most.
 pub const CANDIDATES: usize = 4_000;
@@ -135,15 +135,19 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
     /// What a hook does may as well be done before the step.
     fn hoist_hooks(&mut self) {
         for at in (0..self.best.steps.len()).rev() {
-            for which in 0..limits::ARGUMENTS {
-                let Step { thread, args, .. } = &self.best.steps[at];
-                let Some(hook) = args.get(which).and_then(Arg::hook).cloned() else { continue };
-                let thread = *thread;
-                self.attempt_with(|program| {
-                    program.steps[at].args[which] = hook.plain();
+            let thread = self.best.steps[at].thread;
+            let mut which = 0;
+            while let Some(hook) = self.best.steps.get(at).and_then(|step| step.hooks().nth(which)).cloned() {
+                let hoisted = self.attempt_with(|program| {
+                    let hooks = program.steps[at].parts_mut().filter(|part| part.hook().is_some());
+                    hooks.skip(which).take(1).for_each(Arg::lose_hook);
                     let hoisted = hook.steps.into_iter().map(|step| Step { thread, ..step });
                     program.steps.splice(at..at, hoisted);
                 });
+                if hoisted {
+                    break;
+                }
+                which += 1;
             }
         }
     }

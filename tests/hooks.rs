@@ -7,7 +7,7 @@ mod corpus_files;
 use std::collections::{BTreeMap, BTreeSet};
 
 use buflock::history::Nested;
-use buflock::program::hook::{CALLS, Call};
+use buflock::program::hook::{CALLS, Call, Part};
 use buflock::program::{Answer, Hook, Op, Slot, SlotKind};
 use buflock::subject::{Model, Shown, Version};
 use corpus_files::{Folder, files, is_for};
@@ -51,10 +51,14 @@ fn called() -> Called {
             for step in &program.steps {
                 model.step(step);
                 // With one hook alone, it is known whose call it was.
-                let mut hooks = step.args.iter().enumerate().filter_map(|(at, arg)| Some((at, arg.hook()?)));
-                let (Some((position, hook)), None) = (hooks.next(), hooks.next()) else { continue };
+                let parts = step.args.iter().enumerate().flat_map(|(position, arg)| {
+                    let part = move |place| (position, Part::of(arg, place));
+                    arg.parts().iter().enumerate().map(move |(place, leaf)| (part(place), leaf.hook()))
+                });
+                let mut hooks = parts.filter_map(|(at, hook)| Some((at, hook?)));
+                let (Some(((position, part), hook)), None) = (hooks.next(), hooks.next()) else { continue };
                 if model.nested().first() == Some(&Nested::Called(hook.protocol)) {
-                    let call = Call { op: step.op, position, protocol: hook.protocol };
+                    let call = Call { op: step.op, position, part, protocol: hook.protocol };
                     called.entry(call).or_default().extend(deeds(hook));
                 }
             }

@@ -298,21 +298,15 @@ impl RawLoop {
     /// # Safety
     /// As for `step`.
     unsafe fn arg(&mut self, arg: &Arg) -> *mut ffi::PyObject {
-        let int = |int: Int| {
-            // SAFETY: as for `step`.
-            unsafe {
-                match int {
-                    Int::Small(value) => ffi::PyLong_FromLongLong(value),
-                    Int::Unsigned(value) => ffi::PyLong_FromUnsignedLongLong(value),
-                    Int::Huge { negative } => ffi::PyLong_FromDouble(if negative { -1e30 } else { 1e30 }),
-                }
-            }
-        };
         // SAFETY: as for `step`.
         unsafe {
             match arg {
                 Arg::None => ffi::Py_NewRef(ffi::Py_None()),
-                Arg::Int(value) => int(*value),
+                Arg::Int(Int::Small(value)) => ffi::PyLong_FromLongLong(*value),
+                Arg::Int(Int::Unsigned(value)) => ffi::PyLong_FromUnsignedLongLong(*value),
+                Arg::Int(Int::Huge { negative }) => {
+                    ffi::PyLong_FromDouble(if *negative { -1e30 } else { 1e30 })
+                }
                 Arg::Float(value) => ffi::PyFloat_FromDouble(value.value()),
                 Arg::Bytes(value) => {
                     ffi::PyBytes_FromStringAndSize(value.as_ptr().cast(), value.len() as isize)
@@ -333,9 +327,8 @@ impl RawLoop {
                     ffi::Py_DECREF(list);
                     tuple
                 }
-                Arg::Slice(slice) => {
-                    let bounds =
-                        [slice.start, slice.stop, slice.step].map(|bound| bound.map_or(ptr::null_mut(), int));
+                Arg::Slice(bounds) => {
+                    let bounds = bounds.each_ref().map(|bound| self.arg(bound));
                     let slice = ffi::PySlice_New(bounds[0], bounds[1], bounds[2]);
                     bounds.into_iter().for_each(|bound| ffi::Py_XDECREF(bound));
                     slice

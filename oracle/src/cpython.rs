@@ -337,9 +337,9 @@ impl CPython {
         match arg {
             Arg::List(list) => items(list),
             Arg::Tuple(list) => raw::tuple_of(py, &items(list)),
-            Arg::Slice(slice) => {
-                let bound = |bound: Option<Int>| bound.map(|bound| int(py, bound));
-                let (start, stop, step) = (bound(slice.start), bound(slice.stop), bound(slice.step));
+            Arg::Slice(bounds) => {
+                let [start, stop, step] =
+                    bounds.each_ref().map(|bound| (*bound != Arg::None).then(|| self.argument(py, bound)));
                 raw::slice(py, start.as_ref(), stop.as_ref(), step.as_ref())
             }
             Arg::Slot(slot) => self.filled(*slot).clone_ref(py),

@@ -148,16 +148,8 @@ impl Float {
     }
 }
 
-/// A slice as it is written: `start:stop:step`, each of which may be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SliceArg {
-    /// Where it starts.
-    pub start: Option<Int>,
-    /// Where it ends.
-    pub stop: Option<Int>,
-    /// How far apart the items are.
-    pub step: Option<Int>,
-}
+/// The start, stop and step of a slice: each an `int`, a hook, or `None`, which is left out.
+pub type Bounds = [Arg; 3];
 
 /// One argument of a step. Any argument may stand anywhere: a wrong type is a case like any other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -177,10 +169,10 @@ pub enum Arg {
     /// A tuple; its items are not lists, tuples or slices.
     Tuple(Box<[Arg]>),
     /// A slice; only as the key of an item.
-    Slice(Box<SliceArg>),
+    Slice(Box<Bounds>),
     /// The object in a slot.
     Slot(Slot),
-    /// An object whose conversion does steps of the program; not within a list or tuple.
+    /// An object whose conversion does steps of the program.
     Hook(#[serde(deserialize_with = "hook::read")] Box<Hook>),
 }
 
@@ -197,6 +189,30 @@ impl Arg {
 
     /// A slice.
     pub fn slice(start: Option<Int>, stop: Option<Int>, step: Option<Int>) -> Arg {
-        Arg::Slice(Box::new(SliceArg { start, stop, step }))
+        Arg::Slice(Box::new([start, stop, step].map(|bound| bound.map_or(Arg::None, Arg::Int))))
+    }
+
+    /// What it consists of: the items of a list or tuple, the bounds of a slice, or itself.
+    #[inline]
+    pub fn parts(&self) -> &[Arg] {
+        match self {
+            Arg::List(items) | Arg::Tuple(items) => items,
+            Arg::Slice(bounds) => &**bounds,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn parts_mut(&mut self) -> &mut [Arg] {
+        match self {
+            Arg::List(items) | Arg::Tuple(items) => items,
+            Arg::Slice(bounds) => &mut **bounds,
+            one => std::slice::from_mut(one),
+        }
+    }
+
+    /// Whether it may be a bound of a slice.
+    pub fn is_bound(&self) -> bool {
+        matches!(self, Arg::None | Arg::Int(_) | Arg::Hook(_))
     }
 }

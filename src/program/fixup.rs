@@ -69,13 +69,14 @@ fn fix_hooks(step: &mut Step, depth: usize) {
         kept.extend(named(slot).then_some(slot));
         false
     });
-    for arg in &mut step.args {
-        let Arg::Hook(hook) = arg else { continue };
-        if depth == limits::HOOK_DEPTH {
-            *arg = hook.plain();
-            fix_leaf(arg);
-            continue;
-        }
+    if depth == limits::HOOK_DEPTH {
+        step.parts_mut().for_each(Arg::lose_hook);
+        let roles = step.op.row().args;
+        step.args.iter_mut().zip(roles).for_each(|(arg, role)| fix_arg(arg, *role));
+        return;
+    }
+    for part in step.parts_mut() {
+        let Arg::Hook(hook) = part else { continue };
         hook.steps.truncate(limits::HOOK_STEPS);
         for inner in &mut hook.steps {
             inner.thread = None;
@@ -136,10 +137,8 @@ pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
     if role == Role::Buffers && !matches!(arg, Arg::List(_) | Arg::Tuple(_)) {
         *arg = Arg::List([std::mem::replace(arg, Arg::None)].into());
     }
-    if let Arg::Hook(hook) = arg
-        && !takes_hooks(role)
-    {
-        *arg = hook.plain();
+    if !takes_hooks(role) {
+        arg.parts_mut().iter_mut().for_each(Arg::lose_hook);
     }
     if let Some(whole) = of_c(arg, role) {
         *arg = whole;
@@ -162,10 +161,18 @@ pub(super) fn fix_arg(arg: &mut Arg, role: Role) {
                 *items = items[..limits::ITEMS].into();
             }
             for item in items.iter_mut() {
-                if matches!(item, Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_) | Arg::Hook(_)) {
+                if matches!(item, Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_)) {
                     *item = Arg::None;
                 }
                 fix_leaf(item);
+            }
+        }
+        Arg::Slice(bounds) => {
+            for bound in bounds.iter_mut() {
+                if !bound.is_bound() {
+                    *bound = Arg::None;
+                }
+                fix_leaf(bound);
             }
         }
         _ => fix_leaf(arg),

@@ -57,17 +57,59 @@ pub struct Call {
     pub op: Op,
     /// Which of its arguments.
     pub position: usize,
+    /// Which part of that.
+    pub part: Part,
     /// What is called.
     pub protocol: Protocol,
 }
 
+/// Where in an argument a hook stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// It is the argument.
+    Whole,
+    /// The start of a slice.
+    Start,
+    /// The stop of a slice.
+    Stop,
+    /// The step of a slice.
+    Step,
+    /// An item of a list or a tuple.
+    Item,
+}
+
+impl Part {
+    /// What the part of an argument is that stands at a place among [`Arg::parts`].
+    pub fn of(arg: &Arg, place: usize) -> Part {
+        match arg {
+            Arg::List(_) | Arg::Tuple(_) => Part::Item,
+            Arg::Slice(_) => [Part::Start, Part::Stop, Part::Step][place],
+            _ => Part::Whole,
+        }
+    }
+}
+
+macro_rules! part {
+    () => {
+        Part::Whole
+    };
+    ($part:ident) => {
+        Part::$part
+    };
+}
+
 macro_rules! calls {
-    ($($protocol:ident: $($op:ident $position:literal),*;)*) => {
+    ($($protocol:ident: $($op:ident $position:literal $($part:ident)?),*;)*) => {
         /// Every call that an operation makes, on one of the classes that have it, by the functions of CPython that its
         /// meaning names. On which Pythons the operation goes by what was there before the call, and what it holds meanwhile,
         /// is in its meaning (clause H2).
         pub static CALLS: &[Call] =
-            &[$($(Call { op: Op::$op, position: $position, protocol: Protocol::$protocol },)*)*];
+            &[$($(Call {
+                op: Op::$op,
+                position: $position,
+                part: part!($($part)?),
+                protocol: Protocol::$protocol,
+            },)*)*];
     };
 }
 
@@ -79,9 +121,15 @@ calls! {
         ReadLine 0, Seek 0, Seek 1, Truncate 0, Flush 0, Flush 1, WriteByte 0, Move 0, Move 1, Move 2, Advise 0, Advise 1,
         Advise 2, Count 0, Count 1, Count 2, IndexOf 0, IndexOf 1, IndexOf 2, Hex 1, Item 0, SetItem 0, SetItem 1,
         DelItem 0, Contains 0, LockedWrite 0, Crc32 1, Hexlify 2, PackInto 2, PackInto 3, UnpackFrom 2, ResizeCArray 1,
-        TruncateFile 1;
+        TruncateFile 1,
+        // Bounds of slices.
+        Item 0 Start, Item 0 Stop, Item 0 Step, SetItem 0 Start, SetItem 0 Stop, SetItem 0 Step, DelItem 0 Start,
+        DelItem 0 Stop, DelItem 0 Step,
+        // Items: of what is made, of what is appended, of a slice, and indices of a view of several dimensions.
+        NewByteArray 0 Item, NewBytes 0 Item, NewArray 1 Item, Init 0 Item, Extend 0 Item, FromList 0 Item, Item 0 Item,
+        SetItem 0 Item, SetItem 1 Item, IntFromBytes 0 Item;
     // `PyFloat_AsDouble`, of items.
-    Float: Append 0, Insert 1, SetItem 1, PackInto 3;
+    Float: Append 0, Insert 1, SetItem 1, PackInto 3, NewArray 1 Item, Extend 0 Item, FromList 0 Item;
     // `PyObject_IsTrue`, of items of format `?`.
     Bool: SetItem 1, PackInto 3;
     // `PyObject_RichCompare`, where no item and no exporter knows the other.
@@ -124,6 +172,13 @@ impl Hook {
 }
 
 impl Arg {
+    /// Makes of a hook what stands for it where none may stand.
+    pub fn lose_hook(&mut self) {
+        if let Arg::Hook(hook) = self {
+            *self = hook.plain();
+        }
+    }
+
     /// The hook that this is.
     #[inline]
     pub fn hook(&self) -> Option<&Hook> {
@@ -137,13 +192,13 @@ impl Arg {
 impl Step {
     /// The hooks that it is given.
     pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
-        self.args.iter().filter_map(Arg::hook)
+        self.args.iter().flat_map(Arg::parts).filter_map(Arg::hook)
     }
 
     /// Whether it is given any.
     #[inline]
     pub fn has_hooks(&self) -> bool {
-        self.args.iter().any(|arg| matches!(arg, Arg::Hook(_)))
+        self.args.iter().flat_map(Arg::parts).any(|part| matches!(part, Arg::Hook(_)))
     }
 
     /// How deep hooks are within each other: 0 if there are none.

@@ -22,7 +22,7 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 pub use allocator::Allocator;
-pub use arg::{Arg, Float, Int, SliceArg, Slot, SlotKind};
+pub use arg::{Arg, Bounds, Float, Int, Slot, SlotKind};
 pub use hook::{Answer, Hook, Protocol};
 pub use op::{Class, Op, Role, Syntax, Yields};
 pub use turns::Turns;
@@ -130,25 +130,24 @@ impl Step {
     pub fn rename_slots(&mut self, rename: &mut dyn FnMut(&mut Slot)) {
         self.dest.iter_mut().for_each(&mut *rename);
         self.rename_needed(rename);
-        for arg in &mut self.args {
-            if let Arg::Hook(hook) = arg {
+        for part in self.parts_mut() {
+            if let Arg::Hook(hook) = part {
                 hook.steps.iter_mut().for_each(|step| step.rename_slots(rename));
             }
         }
     }
 
+    /// The parts of its arguments.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut Arg> {
+        self.args.iter_mut().flat_map(Arg::parts_mut)
+    }
+
     /// The same of those alone that must be filled for the step to run.
     pub fn rename_needed(&mut self, rename: &mut dyn FnMut(&mut Slot)) {
         self.receiver.iter_mut().for_each(&mut *rename);
-        for arg in &mut self.args {
-            let items = match arg {
-                Arg::List(items) | Arg::Tuple(items) => &mut **items,
-                other => std::slice::from_mut(other),
-            };
-            for item in items {
-                if let Arg::Slot(slot) = item {
-                    rename(slot);
-                }
+        for part in self.parts_mut() {
+            if let Arg::Slot(slot) = part {
+                rename(slot);
             }
         }
     }

@@ -277,7 +277,7 @@ impl<'a> Parser<'a> {
         if step.has_hooks() {
             let mut valid = step.clone();
             fixup::fix_step(&mut valid);
-            if !step.args.iter().map(Arg::hook).eq(valid.args.iter().map(Arg::hook)) {
+            if !step.hooks().eq(valid.hooks()) {
                 let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step";
                 return Err(self.source.fail(whole, expected));
             }
@@ -511,7 +511,7 @@ impl<'a> Parser<'a> {
 
     /// What is in brackets after an object, and the bracket that ends it.
     fn key(&mut self) -> Parsed<Arg> {
-        let mut start = None;
+        let mut start = Arg::None;
         if !self.is_symbol(0, ":") {
             let at = self.span();
             let key = self.argument()?;
@@ -521,31 +521,28 @@ impl<'a> Parser<'a> {
             if !self.is_symbol(0, ":") {
                 return Err(self.fail("\":\" or \"]\""));
             }
-            let Arg::Int(int) = key else {
-                return Err(self.source.fail(at, "an int as the bound of a slice"));
-            };
-            start = Some(int);
+            // As Python prints it, `None` is left out.
+            if !key.is_bound() || key == Arg::None {
+                return Err(self.source.fail(at, BOUND));
+            }
+            start = key;
         }
         self.need(":")?;
         let stop = self.bound()?;
-        let step = if self.eat(":") { self.bound()? } else { None };
+        let step = if self.eat(":") { self.bound()? } else { Arg::None };
         self.need("]")?;
-        Ok(Arg::slice(start, stop, step))
+        Ok(Arg::Slice(Box::new([start, stop, step])))
     }
 
-    /// A bound of a slice, which may be left out.
-    fn bound(&mut self) -> Parsed<Option<Int>> {
+    /// A bound of a slice between colons, which may be left out.
+    fn bound(&mut self) -> Parsed<Arg> {
         if self.is_symbol(0, ":") || self.is_symbol(0, "]") {
-            return Ok(None);
+            return Ok(Arg::None);
         }
-        self.int("an int as the bound of a slice").map(Some)
-    }
-
-    fn int(&mut self, expected: &str) -> Parsed<Int> {
         let at = self.span();
-        match self.scalar(expected)? {
-            Arg::Int(int) => Ok(int),
-            _ => Err(self.source.fail(at, expected)),
+        match self.item(BOUND)? {
+            bound if bound.is_bound() && bound != Arg::None => Ok(bound),
+            _ => Err(self.source.fail(at, BOUND)),
         }
     }
 
@@ -564,16 +561,13 @@ impl<'a> Parser<'a> {
         if self.is_symbol(0, "(") {
             // A shift in parentheses, or as the first item of a tuple.
             self.next += 1;
-            let huge = self.scalar(ITEM)?;
+            let huge = self.item(ITEM)?;
             return if self.eat(")") { Ok(huge) } else { self.tuple(vec![huge]) };
         }
         if self.is_name("slice") {
             return self.slice();
         }
-        if self.is_symbol(1, "{") {
-            return self.hook();
-        }
-        self.scalar("an argument such as 1, b\"ab\" or b0")
+        self.item("an argument such as 1, b\"ab\" or b0")
     }
 
     /// A tuple after its parenthesis and the items that are read already, one at most.
@@ -582,7 +576,7 @@ impl<'a> Parser<'a> {
             if self.eat(")") {
                 return Ok(Arg::Tuple(items.into()));
             }
-            items.push(self.scalar(ITEM)?);
+            items.push(self.item(ITEM)?);
         }
         if !self.eat(",") {
             return Err(self.fail("\",\" in a tuple, also of one"));
@@ -599,7 +593,7 @@ impl<'a> Parser<'a> {
             if items.len() == limits::ITEMS {
                 return Err(self.fail(format!("at most {} items", limits::ITEMS)));
             }
-            items.push(self.scalar(ITEM)?);
+            items.push(self.item(ITEM)?);
             if self.eat(close) {
                 return Ok(());
             }
@@ -612,18 +606,22 @@ impl<'a> Parser<'a> {
     /// `slice(1, None, 2)`
     fn slice(&mut self) -> Parsed<Arg> {
         self.need_name("slice")?;
-        let mut parts = [None; 3];
-        for (part, before) in parts.iter_mut().zip(["(", ",", ","]) {
+        let mut bounds = [const { Arg::None }; 3];
+        for (bound, before) in bounds.iter_mut().zip(["(", ",", ","]) {
             self.need(before)?;
-            if self.is_name("None") {
-                self.next += 1;
-            } else {
-                *part = Some(self.int("an int or None")?);
+            let at = self.span();
+            *bound = self.item(BOUND_OR_NONE)?;
+            if !bound.is_bound() {
+                return Err(self.source.fail(at, BOUND_OR_NONE));
             }
         }
         self.need(")")?;
-        let [start, stop, step] = parts;
-        Ok(Arg::slice(start, stop, step))
+        Ok(Arg::Slice(Box::new(bounds)))
+    }
+
+    /// Whatever may be an item of a list or a tuple.
+    fn item(&mut self, expected: &str) -> Parsed<Arg> {
+        if self.is_symbol(1, "{") { self.hook() } else { self.scalar(expected) }
     }
 
     /// `__index__{v0.release(); return 3}`
@@ -687,7 +685,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whatever may be an item of a list.
+    /// A literal or a slot.
     fn scalar(&mut self, expected: &str) -> Parsed<Arg> {
         if self.is_slot() {
             return Ok(Arg::Slot(self.slot()?.0));
@@ -808,6 +806,10 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// What a bound of a slice is, for a message.
+const BOUND: &str = "an int as the bound of a slice";
+/// The same where it is not left out.
+const BOUND_OR_NONE: &str = "an int or None";
 /// What an item of a list or a tuple is, for a message.
 const ITEM: &str = "an item such as 1, b\"ab\" or b0";
 

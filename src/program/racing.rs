@@ -9,7 +9,7 @@
 //! In lockstep the model is asked before each step, and what would end the process is left out. Threads that race ask
 //! nobody, so that they do not do what the model leaves out because of what it does to memory.
 
-use super::{Arg, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, limits};
+use super::{Arg, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, fixup, limits};
 
 /// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
 /// make unreadable.
@@ -39,10 +39,9 @@ pub fn separate(program: &mut Program) {
         if NEVER.contains(&step.op) {
             continue;
         }
-        for arg in &mut step.args {
-            if let Arg::Hook(hook) = arg {
-                *arg = hook.plain();
-            }
+        if step.has_hooks() {
+            step.parts_mut().for_each(Arg::lose_hook);
+            fixup::fix_step(&mut step);
         }
         if let Some(thread) = step.thread
             && may_race(&mut step, thread)

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::{Allocator, Answer, Arg, Expect, Hook, Int, Program, Schedule, SliceArg, Slot, Step, Syntax};
+use super::{Allocator, Answer, Arg, Bounds, Expect, Hook, Int, Program, Schedule, Slot, Step, Syntax};
 
 /// What the first line of a program is, up to the version of the format.
 pub const HEADER: &str = "# buflock program";
@@ -94,10 +94,9 @@ impl fmt::Display for Arg {
                 write_separated(f, items)?;
                 f.write_str(if items.len() == 1 { ",)" } else { ")" })
             }
-            Arg::Slice(slice) => {
-                let parts = [slice.start, slice.stop, slice.step];
+            Arg::Slice(bounds) => {
                 f.write_str("slice(")?;
-                write_separated(f, parts.map(|part| part.map_or(Arg::None, Arg::Int)))?;
+                write_separated(f, &**bounds)?;
                 f.write_str(")")
             }
             Arg::Slot(slot) => write!(f, "{slot}"),
@@ -149,31 +148,29 @@ impl fmt::Display for Placed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.1) {
             (None, _) => f.write_str(MISSING),
-            (Some(Arg::Int(int)), Place::Operand) => write_tight(f, *int),
-            (Some(Arg::Slice(slice)), Place::Key) => write_slice(f, slice),
+            (Some(arg), Place::Operand) => write_tight(f, arg),
+            (Some(Arg::Slice(bounds)), Place::Key) => write_slice(f, bounds),
             (Some(arg), _) => write!(f, "{arg}"),
         }
     }
 }
 
-fn write_tight(f: &mut fmt::Formatter<'_>, int: Int) -> fmt::Result {
-    match int {
-        Int::Huge { negative: false } => write!(f, "({int})"),
-        _ => write!(f, "{int}"),
+fn write_tight(f: &mut fmt::Formatter<'_>, arg: &Arg) -> fmt::Result {
+    match arg {
+        Arg::Int(int @ Int::Huge { negative: false }) => write!(f, "({int})"),
+        _ => write!(f, "{arg}"),
     }
 }
 
-fn write_slice(f: &mut fmt::Formatter<'_>, slice: &SliceArg) -> fmt::Result {
-    if let Some(start) = slice.start {
-        write_tight(f, start)?;
-    }
-    f.write_str(":")?;
-    if let Some(stop) = slice.stop {
-        write_tight(f, stop)?;
-    }
-    if let Some(step) = slice.step {
-        f.write_str(":")?;
-        write_tight(f, step)?;
+fn write_slice(f: &mut fmt::Formatter<'_>, [start, stop, step]: &Bounds) -> fmt::Result {
+    for (colon, bound) in [("", start), (":", stop), (":", step)] {
+        // The second colon is left out with the step.
+        if !std::ptr::eq(bound, step) || *bound != Arg::None {
+            f.write_str(colon)?;
+        }
+        if *bound != Arg::None {
+            write_tight(f, bound)?;
+        }
     }
     Ok(())
 }

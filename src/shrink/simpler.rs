@@ -1,6 +1,6 @@
 //! What is simpler than an argument.
 
-use crate::program::{Answer, Arg, Float, Hook, Int, SliceArg};
+use crate::program::{Answer, Arg, Bounds, Float, Hook, Int};
 
 /// Arguments that are simpler than `arg`, the simplest first. What is simpler by this order is never
 /// simpler the other way round, so that repeated replacement ends.
@@ -23,7 +23,7 @@ pub(super) fn than(arg: &Arg) -> Vec<Arg> {
         }
         Arg::List(items) => literals().chain(fewer(items).into_iter().map(Arg::List)).collect(),
         Arg::Tuple(items) => literals().chain(fewer(items).into_iter().map(Arg::Tuple)).collect(),
-        Arg::Slice(slice) => literals().chain(slices(slice)).collect(),
+        Arg::Slice(bounds) => literals().chain(slices(bounds)).collect(),
         Arg::Slot(_) => literals().collect(),
         Arg::Hook(hook) => literals().chain([hook.plain()]).chain(hooks(hook)).collect(),
     }
@@ -106,21 +106,17 @@ fn fewer(items: &[Arg]) -> Vec<Box<[Arg]>> {
     simpler
 }
 
-fn slices(slice: &SliceArg) -> Vec<Arg> {
-    let parts = [slice.start, slice.stop, slice.step];
-    let mut simpler = vec![[None; 3]];
-    for (place, part) in parts.into_iter().enumerate() {
-        let Some(int) = part else { continue };
-        let mut changed = parts;
-        changed[place] = None;
-        simpler.push(changed);
-        for simple in ints(int) {
-            changed[place] = Some(simple);
+fn slices(bounds: &Bounds) -> Vec<Arg> {
+    let mut simpler = vec![[const { Arg::None }; 3]];
+    for (place, bound) in bounds.iter().enumerate() {
+        for simple in than(bound).into_iter().filter(Arg::is_bound) {
+            let mut changed = bounds.clone();
+            changed[place] = simple;
             simpler.push(changed);
         }
     }
-    simpler.retain(|simple| *simple != parts);
-    simpler.into_iter().map(|[start, stop, step]| Arg::slice(start, stop, step)).collect()
+    simpler.retain(|simple| simple != bounds);
+    simpler.into_iter().map(|bounds| Arg::Slice(Box::new(bounds))).collect()
 }
 
 #[cfg(test)]

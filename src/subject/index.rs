@@ -4,7 +4,7 @@
 use super::heap::Heap;
 use super::meaning::{Result, hooks};
 use crate::history::ErrorClass;
-use crate::program::{Arg, Int, Protocol, SliceArg};
+use crate::program::{Arg, Bounds, Hook, Protocol};
 
 /// Whether an object can stand for an `int`: `PyIndex_Check`.
 pub fn is_index(arg: &Arg) -> bool {
@@ -96,34 +96,71 @@ pub struct Part {
     pub count: usize,
 }
 
-/// Resolves a slice of `length` items; a step of zero is a `ValueError`.
-pub fn slice(slice: &SliceArg, length: usize) -> std::result::Result<Part, ErrorClass> {
-    let step = slice.step.map_or(1, |step| clipped(step.value()));
+/// The bounds of a slice before it is known of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    start: isize,
+    stop: isize,
+    step: isize,
+}
+
+/// `PySlice_Unpack`: the step is read first, and zero is a `ValueError` at once.
+pub fn slice<H: Heap>(heap: &mut H, bounds: &Bounds) -> Result<Slice> {
+    unpack(bounds, |arg| bound_of(heap, arg))
+}
+
+/// The same of what hooks are known to answer; `None` of what would raise.
+pub fn plain_slice(bounds: &Bounds) -> Option<Slice> {
+    let plain = |arg: &Arg| match arg.hook().map_or(arg.clone(), Hook::plain) {
+        Arg::Int(int) => Ok(Some(clipped(int.value()))),
+        _ => Ok(None),
+    };
+    unpack(bounds, plain).ok()
+}
+
+/// `_PyEval_SliceIndex`: `None` is none.
+fn bound_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Option<isize>> {
+    if *arg == Arg::None { Ok(None) } else { index(heap, arg).map(|value| Some(clipped(value))) }
+}
+
+fn unpack(
+    [start, stop, step]: &Bounds,
+    mut bound: impl FnMut(&Arg) -> Result<Option<isize>>,
+) -> Result<Slice> {
+    let step = bound(step)?.unwrap_or(1).max(-isize::MAX);
     if step == 0 {
-        return Err(ErrorClass::ValueError);
+        return Err(ErrorClass::ValueError.into());
     }
-    let step = step.max(-isize::MAX);
-    let length = length as isize;
-    // The lowest and highest place at which such a slice can begin or end.
-    let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };
-    let adjust = |bound: Option<Int>, default: isize| match bound {
-        None => default,
-        Some(bound) => {
-            let bound = clipped(bound.value());
+    let (first, last) = if step < 0 { (isize::MAX, isize::MIN) } else { (0, isize::MAX) };
+    let start = bound(start)?.unwrap_or(first);
+    Ok(Slice { start, stop: bound(stop)?.unwrap_or(last), step })
+}
+
+impl Slice {
+    /// Whether the items need not be side by side.
+    pub fn is_extended(self) -> bool {
+        self.step != 1
+    }
+
+    /// The items that it takes of so many: `PySlice_AdjustIndices`.
+    pub fn part(self, length: usize) -> Part {
+        let (step, length) = (self.step, length as isize);
+        // The lowest and highest place at which such a slice can begin or end.
+        let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };
+        let adjust = |bound: isize| {
             let bound = if bound < 0 { bound.saturating_add(length).max(low) } else { bound };
             bound.min(high)
-        }
-    };
-    let (first, last) = if step < 0 { (high, low) } else { (low, high) };
-    let (start, stop) = (adjust(slice.start, first), adjust(slice.stop, last));
-    let count = if step < 0 {
-        if stop < start { (start - stop - 1) / -step + 1 } else { 0 }
-    } else if start < stop {
-        (stop - start - 1) / step + 1
-    } else {
-        0
-    };
-    Ok(Part { start, stop, step, count: count as usize })
+        };
+        let (start, stop) = (adjust(self.start), adjust(self.stop));
+        let count = if step < 0 {
+            if stop < start { (start - stop - 1) / -step + 1 } else { 0 }
+        } else if start < stop {
+            (stop - start - 1) / step + 1
+        } else {
+            0
+        };
+        Part { start, stop, step, count: count as usize }
+    }
 }
 
 impl Part {

@@ -20,6 +20,7 @@ mod views;
 
 use super::heap::{Buffer, Flavour, Heap, NotLent, Source};
 use super::index;
+use super::item::Wanted;
 use crate::exporter::{Exported, Layout, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
 use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, Syntax, limits};
@@ -357,12 +358,21 @@ fn source<'a, H: Heap>(heap: &H, arg: &'a Arg) -> Result<Source<'a>> {
     }
 }
 
-/// Runs `f` on the items of an iterable argument until one fails. Of a stream, those after it are left to read.
+/// Runs `f` on the items of an iterable argument until one fails, each asked for what is wanted when it is its turn. Of a
+/// stream, those after it are left to read.
 fn each_item<H: Heap>(
     heap: &mut H,
     arg: &Arg,
+    wanted: Wanted,
     mut f: impl FnMut(&mut H, &Value) -> Result<()>,
 ) -> Result<()> {
+    if let Arg::List(items) | Arg::Tuple(items) = arg {
+        for item in items {
+            let item = literal(&*hooks::asked(heap, item, wanted)?);
+            f(heap, &item)?;
+        }
+        return Ok(());
+    }
     if let Arg::Slot(slot) = arg
         && slot.kind == SlotKind::Exporter
         && heap.flavour(*slot) == Flavour::Stream
@@ -434,7 +444,7 @@ fn literal(arg: &Arg) -> Value {
 /// The bytes of an iterable of ints in `range(0, 256)`.
 fn byte_items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    each_item(heap, arg, |_, item| {
+    each_item(heap, arg, Wanted::Int, |_, item| {
         bytes.push(byte_item(item)?);
         Ok(())
     })?;
@@ -510,6 +520,12 @@ fn length_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<usize> {
         },
         _ => return Err(ErrorClass::TypeError.into()),
     })
+}
+
+/// Whether an argument is a `bytearray`.
+fn is_bytearray<H: Heap>(heap: &H, arg: &Arg) -> bool {
+    matches!(arg, Arg::Slot(slot)
+        if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::ByteArray)
 }
 
 /// The contents of an argument that is exactly a `bytes`.

@@ -3,7 +3,7 @@
 use super::sketch::Sketch;
 use super::{Choices, Swarm, with_op};
 use crate::history::ErrorClass;
-use crate::program::hook::{CALLS, Call};
+use crate::program::hook::{CALLS, Call, Part};
 use crate::program::op::On;
 use crate::program::{Answer, Arg, Float, Hook, Op, Protocol, Slot, SlotKind, Step, fixup, limits};
 
@@ -29,22 +29,45 @@ const CHANGES: &[Op] = &[
     Op::Reverse,
 ];
 
-/// The argument of an operation at a position, or a hook in its place that answers what it is, if that is a number.
+/// The argument of an operation at a position, now and then with a hook for it, or for an item or bound of it, that answers
+/// what was there.
 pub(super) fn maybe(
     choices: &mut impl Choices,
     sketch: &Sketch,
     receiver: Option<Slot>,
     (op, position): (Op, usize),
-    arg: Arg,
+    mut arg: Arg,
 ) -> Arg {
-    if sketch.hooks == 0
-        || !matches!(arg, Arg::Int(_) | Arg::Float(_))
-        || !fixup::takes_hooks(op.row().args[position])
-        || choices.chance(2, 3)
+    let count = arg.parts().len() as u32;
+    if sketch.hooks == 0 || count == 0 || !fixup::takes_hooks(op.row().args[position]) || choices.chance(2, 3)
     {
         return arg;
     }
-    let called = |call: &&Call| call.op == op && call.position == position;
+    let place = choices.below(count) as usize;
+    let part = Part::of(&arg, place);
+    let is_bound = matches!(arg, Arg::Slice(_));
+    let leaf = &mut arg.parts_mut()[place];
+    // What is left out may be somewhere as well.
+    if is_bound && *leaf == Arg::None {
+        *leaf = Arg::int(i64::from(choices.below(4)) + 1);
+    }
+    let whole = std::mem::replace(leaf, Arg::None);
+    *leaf = one(choices, sketch, receiver, (op, position, part), whole);
+    arg
+}
+
+/// A hook that answers what was there, if that is a number; else what was there.
+fn one(
+    choices: &mut impl Choices,
+    sketch: &Sketch,
+    receiver: Option<Slot>,
+    (op, position, part): (Op, usize, Part),
+    arg: Arg,
+) -> Arg {
+    if !matches!(arg, Arg::Int(_) | Arg::Float(_)) {
+        return arg;
+    }
+    let called = |call: &&Call| call.op == op && call.position == position && call.part == part;
     let count = CALLS.iter().filter(called).count() as u32;
     let call = CALLS.iter().filter(called).nth(choices.below(count.max(1)) as usize);
     let protocol = match (call, &arg) {

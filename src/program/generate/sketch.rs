@@ -245,8 +245,9 @@ impl Sketch {
 /// The length of the part of `length` items that the first argument, a slice, takes.
 fn part(length: i64, args: &Args) -> i64 {
     match args.first() {
-        Some(Arg::Slice(slice)) => {
-            crate::subject::index::slice(slice, length as usize).map_or(0, |part| part.count as i64)
+        Some(Arg::Slice(bounds)) => {
+            let part = crate::subject::index::plain_slice(bounds).map(|slice| slice.part(length as usize));
+            part.map_or(0, |part| part.count as i64)
         }
         _ => length,
     }

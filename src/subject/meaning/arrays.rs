@@ -2,11 +2,11 @@
 
 use super::super::heap::{Buffer, Flavour, Heap, Memory, Version};
 use super::super::index::{self, Part};
-use super::super::item::{self, Item, LAST, Packed};
+use super::super::item::{self, Item, LAST, Packed, Wanted};
 use super::make::is_too_long;
 use super::{
-    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, hooks, length, literal,
-    operation, receiver, views, with_buffer,
+    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, hooks, is_bytearray, length,
+    literal, operation, receiver, views, with_buffer,
 };
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Skip, Value};
@@ -103,11 +103,9 @@ fn contents_of<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> Result<Ve
             return Ok(bytes.to_vec());
         }
     }
-    let is_bytearray = matches!(source, Arg::Slot(slot)
-        if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::ByteArray);
     let memory = match (source, exact_bytes(heap, source)) {
         (_, Some(bytes)) => Some(bytes),
-        (Arg::Slot(slot), None) if is_bytearray => Some(contents(heap, *slot)),
+        (Arg::Slot(slot), None) if is_bytearray(heap, source) => Some(contents(heap, *slot)),
         _ => None,
     };
     if let Some(bytes) = memory {
@@ -122,7 +120,7 @@ fn contents_of<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> Result<Ve
 /// not asked for.
 fn gather<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> (Vec<u8>, Option<Stop>) {
     let mut bytes = Vec::new();
-    let ended = each_item(heap, source, |_, item| {
+    let ended = each_item(heap, source, wanted(code), |_, item| {
         bytes.extend_from_slice(&item::set(code, item)?);
         Ok(())
     });
@@ -131,8 +129,13 @@ fn gather<H: Heap>(heap: &mut H, code: TypeCode, source: &Arg) -> (Vec<u8>, Opti
 
 /// The item that an argument is.
 fn packed<H: Heap>(heap: &mut H, code: TypeCode, arg: &Arg) -> Result<Packed> {
-    let item = hooks::asked(heap, arg, item::wanted(Format::new(code.code())))?;
+    let item = hooks::asked(heap, arg, wanted(code))?;
     Ok(item::set(code, &literal(&item))?)
+}
+
+/// What is asked of an object that becomes an item.
+fn wanted(code: TypeCode) -> Wanted {
+    item::wanted(Format::new(code.code()))
 }
 
 fn values(version: Version, code: TypeCode, bytes: &[u8]) -> Result<Vec<Value>> {
@@ -252,17 +255,7 @@ fn append(memory: &mut dyn Memory, bytes: &[u8]) -> Result {
 /// `ins1`: the item is converted once to see whether it is one, and again when there is room for it.
 fn insert<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: isize, item: &Arg) -> Result {
     let size = code.itemsize();
-    // The place goes by the length from before, and what is new is uninitialised until the item is converted again: in
-    // every Python, what a hook has done to the array is lost, or shows memory that is not its own.
-    let length = |heap: &mut H| heap.operate(slot, |memory| memory.length());
-    let guarded = item.hook().filter(|_| heap.is_guarded());
-    let before = guarded.map(|_| length(heap));
-    let first = packed(heap, code, item)?;
-    if let Some(hook) = guarded
-        && (before != Some(length(heap)) || hooks::may_look(heap, hook, slot))
-    {
-        return Err(Stop::Skip(Skip::Known));
-    }
+    let first = unseen(heap, slot, std::slice::from_ref(item), |heap| packed(heap, code, item))??;
     let place = heap.operate(slot, |memory| {
         let items = memory.length() / size;
         let place = if place < 0 {
@@ -277,6 +270,24 @@ fn insert<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, place: isize, item:
         heap.operate(slot, |memory| store(memory, place, &again))?;
     }
     Ok(Value::None)
+}
+
+/// Converts items for which there is room already, or is going to be by the length from before: in every Python, what their
+/// hooks do to the array is lost, and what they see of it shows memory that nobody has written. That is left out.
+fn unseen<H: Heap, R>(
+    heap: &mut H,
+    slot: Slot,
+    items: &[Arg],
+    convert: impl FnOnce(&mut H) -> R,
+) -> Result<R> {
+    if !heap.is_guarded() || items.iter().all(|item| item.hook().is_none()) {
+        return Ok(convert(heap));
+    }
+    let length = |heap: &mut H| heap.operate(slot, |memory| memory.length());
+    let before = length(heap);
+    let looks = items.iter().filter_map(Arg::hook).any(|hook| hooks::may_look(heap, hook, slot));
+    let converted = convert(heap);
+    if looks || before != length(heap) { Err(Stop::Skip(Skip::Known)) } else { Ok(converted) }
 }
 
 /// Stores an item that was converted when its place had been found, if that is there still.
@@ -310,6 +321,14 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Resul
         return heap.operate(slot, |memory| append(memory, &bytes));
     }
     check_iterable(heap, arg)?;
+    if let Arg::List(items) | Arg::Tuple(items) = arg
+        && items.iter().any(|item| item.hook().is_some())
+    {
+        for item in items {
+            insert(heap, slot, code, isize::MAX, item)?;
+        }
+        return Ok(Value::None);
+    }
     let (bytes, error) = gather(heap, code, arg);
     heap.operate(slot, |memory| append(memory, &bytes))?;
     error.map_or(Ok(Value::None), Err)
@@ -363,14 +382,16 @@ fn from_list<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Re
     if items.is_empty() {
         return Ok(Value::None);
     }
-    let (bytes, error) = gather(heap, code, arg);
     heap.operate(slot, |memory| {
         if memory.length() + items.len() * code.itemsize() > limits::LENGTH {
             return Err(TOO_LONG);
         }
-        memory.splice(memory.length(), 0, &[])?;
-        error.map_or_else(|| append(memory, &bytes), Err)
-    })
+        Ok(memory.splice(memory.length(), 0, &[])?)
+    })?;
+    match unseen(heap, slot, items, |heap| gather(heap, code, arg))? {
+        (_, Some(error)) => Err(error),
+        (bytes, None) => heap.operate(slot, |memory| append(memory, &bytes)),
+    }
 }
 
 fn from_unicode<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Result {
@@ -520,9 +541,10 @@ fn get<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
             let place = index::place(place, bytes.len() / size)?;
             Ok(item::get(heap.version(), code, &bytes[place * size..][..size])?.into_value())
         }
-        Arg::Slice(slice) => {
+        Arg::Slice(bounds) => {
+            let slice = index::slice(heap, bounds)?;
             let bytes = contents(heap, slot);
-            let part = index::slice(slice, bytes.len() / size)?;
+            let part = slice.part(bytes.len() / size);
             let items = part.places().flat_map(|place| &bytes[place * size..][..size]);
             exporter(heap, step, Flavour::Array(code), items.copied().collect())
         }
@@ -546,12 +568,15 @@ fn set<H: Heap>(heap: &mut H, step: &Step, code: TypeCode) -> Result {
             heap.operate(slot, |memory| store(memory, place, &item))?;
             Ok(Value::None)
         }
-        Arg::Slice(slice) => {
-            let part = index::slice(slice, length(heap, slot)?)?;
+        Arg::Slice(bounds) => {
+            let mut part = index::slice(heap, bounds)?.part(length(heap, slot)?);
             match array(heap, value) {
-                // Of itself it takes a copy.
                 Some((other, other_code)) if other_code == code => {
                     let bytes = contents(heap, other);
+                    // Of itself it takes a copy, and begins anew.
+                    if heap.same(slot, other) {
+                        part = index::slice(heap, bounds)?.part(length(heap, slot)?);
+                    }
                     heap.operate(slot, |memory| assign(memory, part, size, &bytes))
                 }
                 _ => Err(ErrorClass::TypeError.into()),
@@ -571,8 +596,8 @@ fn delete<H: Heap>(heap: &mut H, slot: Slot, size: usize, key: &Arg) -> Result {
                 splice(memory, place * size, size, &[])
             })
         }
-        Arg::Slice(slice) => {
-            let part = index::slice(slice, length(heap, slot)?)?;
+        Arg::Slice(bounds) => {
+            let part = index::slice(heap, bounds)?.part(length(heap, slot)?);
             heap.operate(slot, |memory| assign(memory, part, size, &[]))
         }
         _ => Err(ErrorClass::TypeError.into()),

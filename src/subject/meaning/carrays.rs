@@ -115,9 +115,10 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             let place = index::place(place, bytes.len())?;
             Ok(Value::Int(bytes[place].into()))
         }
-        Arg::Slice(slice) => {
+        Arg::Slice(bounds) => {
+            let slice = index::slice(heap, bounds)?;
             let bytes = contents(heap, receiver(step));
-            let part = index::slice(slice, bytes.len())?;
+            let part = slice.part(bytes.len());
             Ok(Value::List(part.places().map(|place| Value::Int(bytes[place].into())).collect()))
         }
         _ => Err(ErrorClass::TypeError.into()),
@@ -131,14 +132,17 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
             let index = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             set_item(heap, slot, index, |heap| packed(heap, value))
         }
-        Arg::Slice(slice) => {
-            let part = index::slice(slice, super::length(heap, slot)?)?;
+        Arg::Slice(bounds) => {
+            let part = index::slice(heap, bounds)?.part(super::length(heap, slot)?);
             // What has no length has another one.
             if !super::length_of(heap, value).is_ok_and(|length| length == part.count) {
                 return Err(ErrorClass::ValueError.into());
             }
             for (number, place) in part.places().enumerate() {
-                set_item(heap, slot, place as isize, |heap| Ok(lowest(&item_of(heap, value, number)?)?))?;
+                set_item(heap, slot, place as isize, |heap| match value {
+                    Arg::List(items) | Arg::Tuple(items) => packed(heap, &items[number]),
+                    _ => Ok(lowest(&item_of(heap, value, number)?)?),
+                })?;
             }
             Ok(Value::None)
         }

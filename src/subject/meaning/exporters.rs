@@ -1,11 +1,12 @@
 //! Operations of `bytearray` and `bytes`.
 
 use super::super::heap::{Buffer, Flavour, Heap, Memory, Version};
-use super::super::{index, search};
+use super::super::index::{self, Slice};
+use super::super::search;
 use super::make::{bytearray_of, is_too_long, set_len};
 use super::{
-    Result, Stop, TOO_LONG, byte_items, bytes_of, contents, exporter, hex, hooks, ints, is_exporter, loose,
-    receiver, with_bytes, with_bytes_after,
+    Result, Stop, TOO_LONG, byte_items, bytes_of, contents, exporter, hex, hooks, ints, is_bytearray,
+    is_exporter, loose, receiver, with_bytes, with_bytes_after,
 };
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Op, Protocol, Slot, SlotKind, Step, limits};
@@ -119,7 +120,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Item => item(heap, step, flavour),
         Op::SetItem => set_item(heap, step),
-        Op::DelItem => del_item(heap, slot, &step.args[0]),
+        Op::DelItem => del_item(heap, step),
         _ => unreachable!("{:?} is not an operation of an exporter", step.op),
     }
 }
@@ -454,9 +455,10 @@ fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
                 Ok(Value::Int(i128::from(memory.get(place))))
             })
         }
-        Arg::Slice(slice) => {
+        Arg::Slice(bounds) => {
+            let slice = index::slice(heap, bounds)?;
             let bytes = contents(heap, slot);
-            let part = index::slice(slice, bytes.len())?;
+            let part = slice.part(bytes.len());
             exporter(heap, step, flavour, part.places().map(|place| bytes[place]).collect())
         }
         _ => Err(ErrorClass::TypeError.into()),
@@ -466,9 +468,10 @@ fn item<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 /// `bytearray_ass_subscript` with a value.
 fn set_item<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let (slot, key, value) = (receiver(step), &step.args[0], &step.args[1]);
-    let slice = match key {
+    // Since gh-91153 the memory is looked for when all is read.
+    let memory = hooks::remember(heap, step, &[(13, 6), (14, 0)]);
+    let bounds = match key {
         key if index::is_index(key) => {
-            let memory = hooks::remember(heap, step, &[(13, 6), (14, 0)]);
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             // Since gh-91153 the value is read before the bounds are looked at, and only then.
             if !heap.version().since(10) {
@@ -483,25 +486,40 @@ fn set_item<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 Ok(Value::None)
             });
         }
-        Arg::Slice(slice) => slice,
+        Arg::Slice(bounds) => bounds,
         _ => return Err(ErrorClass::TypeError.into()),
     };
-    index::slice(slice, 0)?;
+    let mut slice = index::slice(heap, bounds)?;
     let bytes = match value {
         Arg::Int(_) | Arg::Float(_) | Arg::Str(_) => return Err(ErrorClass::TypeError.into()),
         // `PyNumber_Check`
         Arg::Hook(hook) if matches!(hook.protocol, Protocol::Index | Protocol::Float) => {
             return Err(ErrorClass::TypeError.into());
         }
-        // Anything is copied first; a bytearray only if it is the receiver, but nothing can happen
-        // between its copy and its use.
-        _ => bytearray_of(heap, value)?,
+        // Another bytearray is looked at when the bounds are known.
+        Arg::Slot(other) if is_bytearray(heap, value) && !heap.same(slot, *other) => {
+            contents(heap, *other).to_vec()
+        }
+        // Anything else is copied, and then it begins anew.
+        _ => {
+            let bytes = bytearray_of(heap, value)?;
+            slice = index::slice(heap, bounds)?;
+            bytes
+        }
     };
+    still_extended(heap, memory, slice)?;
     heap.operate(slot, |memory| assign(memory, slice, &bytes))
 }
 
-fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
-    match key {
+/// What goes by the memory from before is what is done with an extended slice.
+fn still_extended<H: Heap>(heap: &mut H, memory: hooks::Memory, slice: Slice) -> Result<()> {
+    if slice.is_extended() { memory.still_there(heap) } else { Ok(()) }
+}
+
+fn del_item<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let memory = hooks::remember(heap, step, &[(13, 6), (14, 0)]);
+    match &step.args[0] {
         key if index::is_index(key) => {
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             heap.operate(slot, |memory| {
@@ -509,14 +527,18 @@ fn del_item<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
                 memory_remove(memory, place)
             })
         }
-        Arg::Slice(slice) => heap.operate(slot, |memory| assign(memory, slice, &[])),
+        Arg::Slice(bounds) => {
+            let slice = index::slice(heap, bounds)?;
+            still_extended(heap, memory, slice)?;
+            heap.operate(slot, |memory| assign(memory, slice, &[]))
+        }
         _ => Err(ErrorClass::TypeError.into()),
     }
 }
 
 /// Assigns `bytes` to a slice; nothing deletes it.
-fn assign(memory: &mut dyn Memory, slice: &crate::program::SliceArg, bytes: &[u8]) -> Result {
-    let part = index::slice(slice, memory.length())?;
+fn assign(memory: &mut dyn Memory, slice: Slice, bytes: &[u8]) -> Result {
+    let part = slice.part(memory.length());
     if part.step == 1 {
         // "Make sure b[5:2] = ... inserts before 5, not before 2."
         let start = part.start as usize;

@@ -7,7 +7,7 @@ use super::super::index;
 use super::super::item::Wanted;
 use super::{Result, Stop, contents, operation, run, views};
 use crate::history::{ErrorClass, Nested, Outcome, Skip};
-use crate::program::{Answer, Arg, Hook, Int, Protocol, Slot, SlotKind, Step, Syntax};
+use crate::program::{Answer, Arg, Hook, Int, Op, Protocol, Slot, SlotKind, Step, Syntax};
 
 /// Calls the method of a hook.
 pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
@@ -98,7 +98,7 @@ impl Memory {
     }
 }
 
-/// Whether a step of a hook, or of hooks within, may look at the object in a slot of exporters.
+/// Whether a step of a hook, or of hooks within, may look at the object in a slot of exporters; to drop it is no look.
 pub fn may_look<H: Heap>(heap: &H, hook: &Hook, slot: Slot) -> bool {
     let is_it = |other: Slot| match other.kind {
         SlotKind::Exporter => heap.holds(other) && heap.same(slot, other),
@@ -106,7 +106,8 @@ pub fn may_look<H: Heap>(heap: &H, hook: &Hook, slot: Slot) -> bool {
         SlotKind::View => false,
     };
     let looks = |step: &Step| {
-        step.find_needed(is_it).is_some() || step.hooks().any(|hook| may_look(heap, hook, slot))
+        step.op != Op::Drop && step.find_needed(is_it).is_some()
+            || step.hooks().any(|hook| may_look(heap, hook, slot))
     };
     hook.steps.iter().any(looks)
 }

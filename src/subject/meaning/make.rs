@@ -3,10 +3,12 @@
 
 use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
+use super::super::item::Wanted;
 use super::{
-    Request, Result, TOO_LONG, byte_item, byte_items, exact_bytes, is_exporter, receiver, source, with_buffer,
+    Request, Result, Stop, TOO_LONG, byte_item, byte_items, contents, exact_bytes, is_exporter, receiver,
+    source, with_buffer,
 };
-use crate::history::{ErrorClass, Value};
+use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Slot, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -110,8 +112,18 @@ fn ints_up_to_the_error(items: &[Arg]) -> bool {
 
 /// Appends the items of an iterable one by one: those before an error stay.
 fn fill<H: Heap>(heap: &mut H, exporter: Slot, arg: &Arg) -> Result<()> {
-    super::each_item(heap, arg, |heap, item| {
+    // Appended to without a look at its exports, nor at where its memory begins: whatever a hook has done to it since.
+    let guarded = heap.is_guarded() && arg.parts().iter().any(|item| item.hook().is_some());
+    let mut written = Buffer::new();
+    super::each_item(heap, arg, Wanted::Int, |heap, item| {
         let byte = byte_item(item)?;
+        if guarded {
+            let is_free = heap.operate(exporter, |memory| memory.splice(0, 0, &[]).is_ok());
+            if !is_free || contents(heap, exporter) != written {
+                return Err(Stop::Skip(Skip::Known));
+            }
+            written.push(byte);
+        }
         heap.operate(exporter, |memory| Ok(memory.splice(memory.length(), 0, &[byte])?))
     })
 }

@@ -1,12 +1,13 @@
 //! Operations of `mmap.mmap`: `Modules/mmapmodule.c`, as Linux compiles it.
 
 use super::super::heap::{Buffer, Flavour, Heap};
-use super::super::{index, search};
+use super::super::index::{self, Part};
+use super::super::search;
 use super::make::is_too_long;
 use super::{MACHINE, Result, Stop, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after};
 use crate::exporter::{Exported, Mapping};
 use crate::history::{ErrorClass, Skip, Value};
-use crate::program::{Arg, Op, SliceArg, Slot, SlotKind, Step, limits};
+use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
 
 /// `MAP_SHARED` and `MAP_PRIVATE`, the bits of which one must be set, and the bit that anonymous memory has anyway.
 const SHARED: i32 = 1;
@@ -232,9 +233,11 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             check_open_again(heap, slot)?;
             Ok(Value::Int(contents(heap, slot)[place].into()))
         }
-        Arg::Slice(slice) => {
+        Arg::Slice(bounds) => {
+            let slice = index::slice(heap, bounds)?;
+            check_open_again(heap, slot)?;
             let bytes = contents(heap, slot);
-            let part = index::slice(slice, bytes.len())?;
+            let part = slice.part(bytes.len());
             super::exporter(heap, step, Flavour::Bytes, part.places().map(|place| bytes[place]).collect())
         }
         _ => Err(ErrorClass::TypeError.into()),
@@ -268,20 +271,21 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
             heap.operate(slot, |memory| memory.set(place, byte));
             Ok(Value::None)
         }
-        Arg::Slice(slice) => {
-            index::slice(slice, 0)?;
-            assign(heap, slot, slice, value.ok_or(ErrorClass::TypeError)?)
+        Arg::Slice(bounds) => {
+            let slice = index::slice(heap, bounds)?;
+            let length = length_or(heap, slot, before);
+            assign(heap, slot, slice.part(length), value.ok_or(ErrorClass::TypeError)?)
         }
         _ => Err(ErrorClass::TypeError.into()),
     }
 }
 
-fn assign<H: Heap>(heap: &mut H, slot: Slot, slice: &SliceArg, value: &Arg) -> Result {
+fn assign<H: Heap>(heap: &mut H, slot: Slot, part: Part, value: &Arg) -> Result {
     with_bytes(heap, value, |heap, bytes| {
-        let part = index::slice(slice, super::length(heap, slot)?)?;
         if bytes.len() != part.count {
             return Err(ErrorClass::IndexError.into());
         }
+        check_open_again(heap, slot)?;
         match value {
             // Byte by byte, from what may be this very map, and changes meanwhile.
             Arg::Slot(source) if part.step != 1 => {

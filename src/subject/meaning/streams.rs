@@ -5,6 +5,7 @@
 
 use super::super::heap::{Buffer, Flavour, Heap};
 use super::super::index;
+use super::super::item::Wanted;
 use super::make::is_too_long;
 use super::{
     Result, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, receiver, with_bytes,
@@ -264,7 +265,7 @@ fn write_lines<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
                 write(heap, stream, item)?;
             }
         }
-        _ => each_item(heap, arg, |heap, item| {
+        _ => each_item(heap, arg, Wanted::Itself, |heap, item| {
             let item = match item {
                 Value::Bytes(bytes) => Arg::bytes(bytes),
                 _ => Arg::None,

@@ -66,8 +66,8 @@ fn get<H: Heap>(heap: &mut H, slot: Slot, key: &Arg) -> Result {
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             Ok(text([codes[index::place(place, codes.len())?]]))
         }
-        Arg::Slice(slice) => {
-            let part = index::slice(slice, codes.len())?;
+        Arg::Slice(bounds) => {
+            let part = index::slice(heap, bounds)?.part(codes.len());
             Ok(text(part.places().map(|place| codes[place])))
         }
         _ => Err(ErrorClass::TypeError.into()),

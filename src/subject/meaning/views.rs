@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 
 use super::super::heap::{Buffer, Flavour, Heap, Owner, Source};
-use super::super::{index, item};
-use super::{Request, Result, Stop, exact_bytes, hex, hooks, receiver, with_buffer};
-use crate::exporter::{Code, Format, Layout, MAX_NDIM};
-use crate::history::{ErrorClass, Seen, Value};
-use crate::program::{Arg, Class, Op, Slot, SlotKind, Step};
+use super::super::index::{self, Slice};
+use super::super::item;
+use super::{Request, Result, Stop, exact_bytes, hex, hooks, receiver, with_buffer_after};
+use crate::exporter::{Code, Format, Layout, MAX_NDIM, Released};
+use crate::history::{ErrorClass, Seen, Skip, Value};
+use crate::program::{Arg, Bounds, Class, Op, Slot, SlotKind, Step};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let view = receiver(step);
@@ -348,6 +349,15 @@ fn nth<H: Heap>(heap: &H, view: Slot, place: usize) -> Result<Option<Value>> {
     unpack(heap, layout.format, bytes).map(Some)
 }
 
+/// Looks again at a view whose arguments may have released it. Before gh-92888, memory that is gone by then is gone on with.
+fn check_released_again<H: Heap>(heap: &H, view: Slot) -> Result<()> {
+    let released = heap.layout(view).is_err();
+    if released && heap.is_guarded() && !heap.version().has(&[(10, 6), (11, 0)]) {
+        return Err(Stop::Skip(Skip::Known));
+    }
+    if released { Err(Released.into()) } else { Ok(()) }
+}
+
 /// The offset of the item at these indices.
 fn offset(layout: &Layout, indices: impl IntoIterator<Item = Result<isize>>) -> Result<isize> {
     let mut offset = layout.offset;
@@ -358,26 +368,22 @@ fn offset(layout: &Layout, indices: impl IntoIterator<Item = Result<isize>>) -> 
     Ok(offset)
 }
 
-/// A tuple whose items are all ints.
+/// A tuple whose items can all stand for ints.
 fn is_multi_index(key: &Arg) -> Option<&[Arg]> {
     match key {
-        Arg::Tuple(items) if items.iter().all(|item| matches!(item, Arg::Int(_))) => Some(items),
+        Arg::Tuple(items) if items.iter().all(index::is_index) => Some(items),
         _ => None,
     }
 }
 
-/// The offset of the item under a tuple of ints: as many as there are dimensions.
-fn multi_offset(layout: &Layout, items: &[Arg]) -> Result<isize> {
+/// The offset of the item under a tuple of ints: as many as there are dimensions, each read when it is its turn.
+fn multi_offset<H: Heap>(heap: &mut H, layout: &Layout, items: &[Arg]) -> Result<isize> {
     match items.len().cmp(&layout.ndim()) {
         Ordering::Less => Err(ErrorClass::NotImplementedError.into()),
         Ordering::Greater => Err(ErrorClass::TypeError.into()),
-        Ordering::Equal => offset(
-            layout,
-            items.iter().map(|item| match item {
-                Arg::Int(int) => isize::try_from(int.value()).map_err(|_| ErrorClass::IndexError.into()),
-                _ => Err(ErrorClass::TypeError.into()),
-            }),
-        ),
+        Ordering::Equal => {
+            offset(layout, items.iter().map(|item| index::ssize_or(heap, item, ErrorClass::IndexError)))
+        }
     }
 }
 
@@ -392,7 +398,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
         None
     };
     let layout = heap.layout(view)?;
-    let single = |offset: isize| {
+    let single = |heap: &H, layout: &Layout, offset: isize| {
         let mut bytes = [0; 8];
         let bytes = &mut bytes[..layout.itemsize()];
         heap.read(view, offset, bytes)?;
@@ -400,7 +406,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     };
     if layout.ndim() == 0 {
         return match key {
-            Arg::Tuple(items) if items.is_empty() => single(layout.offset),
+            Arg::Tuple(items) if items.is_empty() => single(heap, layout, layout.offset),
             _ => Err(ErrorClass::TypeError.into()),
         };
     }
@@ -409,25 +415,53 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             return Err(ErrorClass::NotImplementedError.into());
         }
         check_format(layout)?;
-        return single(offset(layout, [Ok(index)])?);
+        return single(heap, layout, offset(layout, [Ok(index)])?);
     }
     match key {
-        Arg::Slice(slice) => {
-            let part = index::slice(slice, layout.shape[0] as usize)?;
-            let sliced = layout.slice(part.start, part.count as isize, part.step);
-            match step.dest {
-                Some(_) => derive(heap, step, sliced),
-                None => Ok(Value::View(gather(heap, view, &sliced)?.as_slice().into())),
-            }
-        }
+        Arg::Slice(bounds) => slice_of(heap, step, bounds),
         _ => match is_multi_index(key) {
             Some(items) => {
-                check_format(layout)?;
-                single(multi_offset(layout, items)?)
+                let layout = layout.clone();
+                check_format(&layout)?;
+                let offset = multi_offset(heap, &layout, items)?;
+                check_released_again(heap, view)?;
+                single(heap, &layout, offset)
             }
             None => Err(ErrorClass::TypeError.into()),
         },
     }
+}
+
+/// A view of a part. The new view is there before its bounds are read, so that it outlives a release by one of these.
+fn slice_of<H: Heap>(heap: &mut H, step: &Step, bounds: &Bounds) -> Result {
+    let view = receiver(step);
+    let layout = heap.layout(view)?.clone();
+    let part = |slice: Slice| {
+        let part = slice.part(layout.shape[0] as usize);
+        layout.slice(part.start, part.count as isize, part.step)
+    };
+    if !step.has_hooks() {
+        let sliced = part(index::slice(heap, bounds)?);
+        return match step.dest {
+            Some(_) => derive(heap, step, sliced),
+            None => Ok(Value::View(gather(heap, view, &sliced)?.as_slice().into())),
+        };
+    }
+    let pin = heap.nesting().pin(SlotKind::View);
+    heap.derive(pin, view, layout.clone())?;
+    let result = index::slice(heap, bounds).and_then(|slice| {
+        let sliced = part(slice);
+        match step.dest {
+            Some(dest) => {
+                heap.derive(dest, pin, sliced)?;
+                Ok(Value::Stored)
+            }
+            None => Ok(Value::View(gather(heap, pin, &sliced)?.as_slice().into())),
+        }
+    });
+    heap.empty(pin);
+    heap.nesting().unpin(SlotKind::View);
+    result
 }
 
 /// `memory_ass_sub` with a value.
@@ -447,10 +481,10 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
             offset(&layout, [Ok(index)])?
         }
         (key, _) if index::is_index(key) => return Err(ErrorClass::NotImplementedError.into()),
-        (Arg::Slice(slice), 1) => return assign(heap, view, &layout, slice, value),
+        (Arg::Slice(bounds), 1) => return assign(heap, view, &layout, bounds, value),
         (Arg::Slice(_), _) => return Err(ErrorClass::NotImplementedError.into()),
         _ => match is_multi_index(key) {
-            Some(items) => multi_offset(&layout, items)?,
+            Some(items) => multi_offset(heap, &layout, items)?,
             None => return Err(ErrorClass::TypeError.into()),
         },
     };
@@ -468,22 +502,18 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         |arg| truth(heap, arg),
         |_| exact.map(|bytes| item::Packed::from_slice(&bytes)),
     )?;
-    // It may have released the view (gh-92888).
+    check_released_again(heap, view)?;
     heap.write(view, place, &packed)?;
     Ok(Value::None)
 }
 
 /// Assigns the contents of a buffer of the same format and shape to a slice: as if copied out
 /// first, however the two overlap.
-fn assign<H: Heap>(
-    heap: &mut H,
-    view: Slot,
-    layout: &Layout,
-    slice: &crate::program::SliceArg,
-    value: &Arg,
-) -> Result {
-    with_buffer(heap, value, Request::Full, |heap, source, bytes| {
-        let part = index::slice(slice, layout.shape[0] as usize)?;
+fn assign<H: Heap>(heap: &mut H, view: Slot, layout: &Layout, bounds: &Bounds, value: &Arg) -> Result {
+    let read = |heap: &mut H| index::slice(heap, bounds);
+    with_buffer_after(heap, value, Request::Full, read, |heap, source, bytes, slice| {
+        check_released_again(heap, view)?;
+        let part = slice.part(layout.shape[0] as usize);
         let target = layout.slice(part.start, part.count as isize, part.step);
         let same_format = (source.format.order, source.format.code) == (None, target.format.code);
         if !same_format || !super::compare::same_shape(&target, source) {

@@ -5,7 +5,7 @@
 //! slot that does not exist.
 
 use super::{
-    Answer, Arg, Op, Program, Slot, SlotKind, Step, Yields, hook, limits,
+    Answer, Arg, Op, Program, Protocol, Slot, SlotKind, Step, Yields, hook, limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
     racing,
 };
@@ -85,12 +85,26 @@ fn fix_hooks(step: &mut Step, depth: usize) {
         }
         hook.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
         match &mut hook.answer {
+            Answer::Return(arg) if hook.protocol == Protocol::Next => fix_items(arg),
             Answer::Return(arg @ (Arg::None | Arg::Int(_) | Arg::Float(_) | Arg::Bytes(_) | Arg::Str(_))) => {
                 fix_leaf(arg);
             }
             Answer::Return(arg) => *arg = Arg::None,
             Answer::Raise(class) if !hook::is_raisable(*class) => *class = ErrorClass::TypeError,
             Answer::Raise(_) => {}
+        }
+    }
+}
+
+/// Makes of what an iterator answers a list of literals.
+fn fix_items(arg: &mut Arg) {
+    if !matches!(arg, Arg::List(_)) {
+        *arg = Arg::List([std::mem::replace(arg, Arg::None)].into());
+    }
+    fix_arg(arg, Role::Items);
+    for item in arg.parts_mut() {
+        if matches!(item, Arg::Slot(_) | Arg::Hook(_)) {
+            *item = Arg::None;
         }
     }
 }

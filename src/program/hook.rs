@@ -41,6 +41,8 @@ protocols! {
     Bool: "__bool__" "";
     /// Compares with an item, or with an exporter.
     Equal: "__eq__" ", other";
+    /// Gives the items of an iterator, which it is as well, one in each call.
+    Next: "__next__" "";
 }
 
 impl Protocol {
@@ -134,6 +136,8 @@ calls! {
     Bool: SetItem 1, PackInto 3;
     // `PyObject_RichCompare`, where no item and no exporter knows the other.
     Equal: Contains 0, Count 0, IndexOf 0, Remove 0, Equal 0;
+    // `PyIter_Next`, of any iterable.
+    Next: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
 }
 
 /// An object with one special method.
@@ -150,7 +154,8 @@ pub struct Hook {
 /// What comes of the call of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
-    /// A literal: no slot, list, slice or hook.
+    /// A literal: no slot, list, slice or hook. Of an iterator a list of such, the items that it gives one after the other
+    /// before it ends; its steps are done before each of them and before the end.
     Return(Arg),
     /// An error; not one that cannot be made of its class alone.
     Raise(ErrorClass),

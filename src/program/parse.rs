@@ -278,7 +278,7 @@ impl<'a> Parser<'a> {
             let mut valid = step.clone();
             fixup::fix_step(&mut valid);
             if !step.hooks().eq(valid.hooks()) {
-                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step";
+                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step, nor answers a list unless it is an iterator, which answers nothing else";
                 return Err(self.source.fail(whole, expected));
             }
         }
@@ -663,6 +663,9 @@ impl<'a> Parser<'a> {
         let returns = self.is_name("return");
         self.next += 1;
         let at = self.span();
+        if returns && self.is_symbol(0, "[") {
+            return self.argument().map(Answer::Return);
+        }
         if returns {
             return match self.scalar("a literal such as 1 or b\"ab\"")? {
                 Arg::Slot(_) => Err(self.source.fail(at, "a literal such as 1 or b\"ab\"")),

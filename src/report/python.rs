@@ -143,7 +143,14 @@ fn class(out: &mut String, number: &str, hook: &Hook) {
         function(out, &format!("{number}_{}", at + 1), step);
     }
     let (method, parameters) = (hook.protocol.method(), hook.protocol.parameters());
-    let _ = writeln!(out, "\n\nclass Hook_{number}:\n    def {method}(self{parameters}):");
+    let _ = writeln!(out, "\n\nclass Hook_{number}:");
+    if let (Protocol::Next, Answer::Return(items)) = (hook.protocol, &hook.answer) {
+        let _ = writeln!(out, "    def __init__(self):\n        self.items = iter({items})\n");
+    }
+    if hook.protocol == Protocol::Next {
+        out.push_str("    def __iter__(self):\n        return self\n\n");
+    }
+    let _ = writeln!(out, "    def {method}(self{parameters}):");
     for (at, step) in hook.steps.iter().enumerate() {
         let text = string(&step.statement());
         let _ = writeln!(out, "        inside({text}, step_{number}_{})", at + 1);
@@ -151,6 +158,9 @@ fn class(out: &mut String, number: &str, hook: &Hook) {
     let _ = match &hook.answer {
         Answer::Return(arg) if hook.protocol == Protocol::Bool => {
             writeln!(out, "        return bool({arg})")
+        }
+        Answer::Return(_) if hook.protocol == Protocol::Next => {
+            writeln!(out, "        return next(self.items)")
         }
         Answer::Return(arg) => writeln!(out, "        return {arg}"),
         Answer::Raise(class) => writeln!(out, "        raise {class}(\"by a hook\")"),

@@ -366,12 +366,11 @@ fn each_item<H: Heap>(
     wanted: Wanted,
     mut f: impl FnMut(&mut H, &Value) -> Result<()>,
 ) -> Result<()> {
-    if let Arg::List(items) | Arg::Tuple(items) = arg {
-        for item in items {
+    if hooks::has_items(arg) {
+        return hooks::each(heap, arg, |heap, _, item| {
             let item = literal(&*hooks::asked(heap, item, wanted)?);
-            f(heap, &item)?;
-        }
-        return Ok(());
+            f(heap, &item)
+        });
     }
     if let Arg::Slot(slot) = arg
         && slot.kind == SlotKind::Exporter

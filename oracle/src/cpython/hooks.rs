@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use buflock::history::{Nested, Outcome};
-use buflock::program::{Answer, Hook, Protocol, Step};
+use buflock::program::{Answer, Arg, Hook, Protocol, Step};
+use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -75,6 +77,8 @@ fn operation(py: Python<'_>, step: &Step) -> Outcome {
 struct Called {
     hook: Hook,
     known: Arc<Known>,
+    /// How many items an iterator has given.
+    given: AtomicUsize,
 }
 
 #[pymethods]
@@ -86,6 +90,10 @@ impl Called {
             run(py, step);
         }
         match &self.hook.answer {
+            Answer::Return(Arg::List(items)) => match items.get(self.given.fetch_add(1, Ordering::Relaxed)) {
+                Some(item) => Ok(self.known.literal(py, item)),
+                None => Err(PyStopIteration::new_err(())),
+            },
             Answer::Return(arg) => Ok(self.known.literal(py, arg)),
             Answer::Raise(class) => {
                 let class = self.known.classes[*class as usize].bind(py).cast::<PyType>()?;
@@ -123,9 +131,11 @@ pub(super) fn classes(py: Python<'_>) -> Vec<Object> {
     let class = |protocol: &Protocol| {
         let (method, parameters) = (protocol.method(), protocol.parameters());
         let answer = if *protocol == Protocol::Bool { "bool(self.run())" } else { "self.run()" };
+        let itself = "    def __iter__(self):\n        return self\n";
+        let more = if *protocol == Protocol::Next { itself } else { "" };
         let code = format!(
             "class Hook:\n    def __init__(self, run):\n        self.run = run\n    \
-             def {method}(self{parameters}):\n        return {answer}\n"
+             def {method}(self{parameters}):\n        return {answer}\n{more}"
         );
         let code = std::ffi::CString::new(code).expect("no method contains a zero");
         let globals = PyDict::new(py);
@@ -137,7 +147,7 @@ pub(super) fn classes(py: Python<'_>) -> Vec<Object> {
 
 /// An object that is this hook.
 pub(super) fn object(py: Python<'_>, known: &Arc<Known>, hook: &Hook) -> Object {
-    let called = Called { hook: hook.clone(), known: Arc::clone(known) };
+    let called = Called { hook: hook.clone(), known: Arc::clone(known), given: AtomicUsize::new(0) };
     let called = Bound::new(py, called).expect("failed to make an object").into_any().unbind();
     let class = &known.hooks[hook.protocol as usize];
     raw::call(py, class, &[called]).unwrap_or_else(|Raised| panic!("failed to make an object of a hook"))

@@ -43,6 +43,12 @@ pub(super) fn maybe(
     {
         return arg;
     }
+    if matches!(arg, Arg::List(_)) && choices.chance(1, 2) {
+        let whole = (op, position, Part::Whole);
+        if CALLS.iter().any(|call| (call.op, call.position, call.part) == whole && call.protocol == Protocol::Next) {
+            return with_steps(choices, sketch, receiver, Protocol::Next, Answer::Return(arg));
+        }
+    }
     let place = choices.below(count) as usize;
     let part = Part::of(&arg, place);
     let is_bound = matches!(arg, Arg::Slice(_));
@@ -87,10 +93,22 @@ fn one(
         ])),
         // Of the wrong type.
         (1, ..) => Answer::Return(Arg::bytes(b"a")),
+        (_, Protocol::Next, _) => Answer::Return(Arg::List([arg].into())),
         (_, Protocol::Index, Arg::Float(_)) => Answer::Return(Arg::int(1)),
         (_, Protocol::Float, Arg::Int(int)) => Answer::Return(Arg::Float(Float::new(int.value() as f64))),
         _ => Answer::Return(arg),
     };
+    with_steps(choices, sketch, receiver, protocol, answer)
+}
+
+/// A hook with steps in it.
+fn with_steps(
+    choices: &mut impl Choices,
+    sketch: &Sketch,
+    receiver: Option<Slot>,
+    protocol: Protocol,
+    answer: Answer,
+) -> Arg {
     // What is within knows of one hook less.
     let depth = if choices.chance(1, 4) { sketch.hooks - 1 } else { 0 };
     let sketch = sketch.clone().with_hooks(depth);

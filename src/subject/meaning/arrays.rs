@@ -84,7 +84,8 @@ fn array<H: Heap>(heap: &H, arg: &Arg) -> Option<(Slot, TypeCode)> {
 /// `PyObject_GetIter`, without the iterator.
 fn check_iterable<H: Heap>(heap: &H, arg: &Arg) -> Result<()> {
     match arg {
-        Arg::List(_) | Arg::Tuple(_) | Arg::Str(_) | Arg::Bytes(_) => Ok(()),
+        Arg::Str(_) | Arg::Bytes(_) => Ok(()),
+        arg if hooks::has_items(arg) => Ok(()),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => Ok(()),
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::check_iterable(heap, *slot),
         _ => Err(ErrorClass::TypeError.into()),
@@ -321,12 +322,8 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Resul
         return heap.operate(slot, |memory| append(memory, &bytes));
     }
     check_iterable(heap, arg)?;
-    if let Arg::List(items) | Arg::Tuple(items) = arg
-        && items.iter().any(|item| item.hook().is_some())
-    {
-        for item in items {
-            insert(heap, slot, code, isize::MAX, item)?;
-        }
+    if arg.parts().iter().any(|item| item.hook().is_some()) {
+        hooks::each(heap, arg, |heap, _, item| insert(heap, slot, code, isize::MAX, item).map(drop))?;
         return Ok(Value::None);
     }
     let (bytes, error) = gather(heap, code, arg);

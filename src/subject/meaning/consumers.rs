@@ -66,7 +66,8 @@ fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
         Arg::Str(_) => return Err(ErrorClass::ValueError.into()),
         _ => return Err(ErrorClass::TypeError.into()),
     };
-    if let Arg::Int(_) | Arg::Str(_) | Arg::Hook(_) = source {
+    let is_iterable = hooks::iterator(source).is_some();
+    if matches!(source, Arg::Int(_) | Arg::Str(_) | Arg::Hook(_)) && !is_iterable {
         return Err(ErrorClass::TypeError.into());
     }
     // From 3.15 on what has a buffer gives it as one block; before, `bytes` are made of whatever it is.

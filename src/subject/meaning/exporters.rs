@@ -388,7 +388,12 @@ fn split<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 }
 
 fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
-    let separator = contents(heap, receiver(step));
+    let slot = receiver(step);
+    let given = match hooks::iterator(&step.args[0]) {
+        Some(_) => Some(given(heap, step)?),
+        None => None,
+    };
+    let separator = contents(heap, slot);
     let mut joined = Vec::new();
     let mut add = |position: usize, part: &[u8]| {
         if position > 0 {
@@ -396,7 +401,7 @@ fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
         }
         joined.extend_from_slice(part);
     };
-    match &step.args[0] {
+    match given.as_ref().unwrap_or(&step.args[0]) {
         Arg::List(parts) | Arg::Tuple(parts) => {
             for (position, part) in parts.iter().enumerate() {
                 // Whatever is wrong with the part's buffer, it is "not bytes-like".
@@ -415,6 +420,33 @@ fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
         }
     }
     exporter(heap, step, flavour, joined)
+}
+
+/// The Pythons in which a bytearray is exported while an iterable is read that it joins (gh-112625). Before, it was joined by
+/// memory that was there before.
+const EXPORTED_FOR_A_JOIN: &[(u8, u8)] = &[(11, 8), (12, 2), (13, 0)];
+
+/// All that an iterator gives to be joined, before any of it is.
+fn given<H: Heap>(heap: &mut H, step: &Step) -> Result<Arg> {
+    let mut items = Vec::new();
+    let mut gather = |heap: &mut H| {
+        hooks::each(heap, &step.args[0], |_, _, item| {
+            items.push(item.clone());
+            Ok(())
+        })
+    };
+    let slot = receiver(step);
+    if heap.flavour(slot) == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_JOIN) {
+        let hold = heap.hold(slot)?;
+        let gathered = gather(heap);
+        heap.unhold(hold, gathered.is_err());
+        gathered?;
+    } else {
+        let memory = hooks::remember(heap, step, EXPORTED_FOR_A_JOIN);
+        gather(heap)?;
+        memory.still_there(heap)?;
+    }
+    Ok(Arg::List(items.into()))
 }
 
 fn replace<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {

@@ -28,6 +28,42 @@ pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
     }
 }
 
+/// The item number `given` of an iterator, or none at its end, which is also what `StopIteration` means.
+fn next<'a, H: Heap>(heap: &mut H, hook: &'a Hook, given: usize) -> Result<Option<&'a Arg>> {
+    match call(heap, hook) {
+        Ok(items) => Ok(items.parts().get(given)),
+        Err(Stop::Raise(ErrorClass::StopIteration)) => Ok(None),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// The hook that an argument is, if it is an iterator.
+pub fn iterator(arg: &Arg) -> Option<&Hook> {
+    arg.hook().filter(|hook| hook.protocol == Protocol::Next)
+}
+
+/// Runs `f` on the items of a list or a tuple, or on those that an iterator gives, each when it is its turn.
+pub fn each<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    mut f: impl FnMut(&mut H, usize, &Arg) -> Result<()>,
+) -> Result<()> {
+    let Some(hook) = iterator(arg) else {
+        return arg.parts().iter().enumerate().try_for_each(|(place, item)| f(heap, place, item));
+    };
+    let mut given = 0;
+    while let Some(item) = next(heap, hook, given)? {
+        f(heap, given, item)?;
+        given += 1;
+    }
+    Ok(())
+}
+
+/// Whether an argument has items that [`each`] gives.
+pub fn has_items(arg: &Arg) -> bool {
+    matches!(arg, Arg::List(_) | Arg::Tuple(_)) || iterator(arg).is_some()
+}
+
 /// Runs a step with hooks. As an interpreter does, it refers to the exporters and views that it is about until it ends,
 /// whatever hooks put into their slots.
 pub(super) fn run_hooked<H: Heap>(heap: &mut H, step: &Step) -> Result {

@@ -94,6 +94,10 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
             // started over.
             if let Err(stop) = fill(heap, exporter, &step.args[0]) {
                 if stop == ErrorClass::ValueError.into() && ints_up_to_the_error(items) {
+                    // Until 3.14.10 the items that were not read are memory that nobody has written.
+                    if heap.is_guarded() && !heap.version().has(&[(14, 10)]) {
+                        return Err(Stop::Skip(Skip::Known));
+                    }
                     heap.operate(exporter, |memory| set_len(memory, 0))?;
                 }
                 return Err(stop);

@@ -8,7 +8,7 @@ use super::super::index;
 use super::super::item::Wanted;
 use super::make::is_too_long;
 use super::{
-    Result, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, receiver, with_bytes,
+    Result, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, hooks, receiver, with_bytes,
     with_writable,
 };
 use crate::history::{ErrorClass, Value};
@@ -260,10 +260,8 @@ fn write_lines<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
         return Err(TOO_LONG);
     }
     match arg {
-        Arg::List(items) | Arg::Tuple(items) => {
-            for item in items {
-                write(heap, stream, item)?;
-            }
+        arg if hooks::has_items(arg) => {
+            hooks::each(heap, arg, |heap, _, item| write(heap, stream, item).map(drop))?;
         }
         _ => each_item(heap, arg, Wanted::Itself, |heap, item| {
             let item = match item {

@@ -45,7 +45,10 @@ pub(super) fn maybe(
     }
     if matches!(arg, Arg::List(_)) && choices.chance(1, 2) {
         let whole = (op, position, Part::Whole);
-        if CALLS.iter().any(|call| (call.op, call.position, call.part) == whole && call.protocol == Protocol::Next) {
+        if CALLS
+            .iter()
+            .any(|call| (call.op, call.position, call.part) == whole && call.protocol == Protocol::Next)
+        {
             return with_steps(choices, sketch, receiver, Protocol::Next, Answer::Return(arg));
         }
     }

@@ -14,11 +14,13 @@ pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
     heap.nesting().log.push(Nested::Called(hook.protocol));
     for step in &hook.steps {
         let outcome = run(heap, step);
-        // What its own hooks have done cannot be undone by itself.
-        if let Outcome::Skipped(skip @ (Skip::TooLong | Skip::Machine | Skip::Known)) = outcome
-            && step.has_hooks()
-        {
-            return Err(Stop::Skip(skip));
+        // What its own hooks have done cannot be undone by itself; and what a Python breaks, others do not leave out.
+        match outcome {
+            Outcome::Skipped(skip @ (Skip::TooLong | Skip::Machine)) if step.has_hooks() => {
+                return Err(Stop::Skip(skip));
+            }
+            Outcome::Skipped(Skip::Known) => return Err(Stop::Skip(Skip::Known)),
+            _ => {}
         }
         heap.nesting().log.push(Nested::Saw(Box::new(step.clone()), outcome));
     }

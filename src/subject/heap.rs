@@ -252,6 +252,8 @@ impl From<Refused> for NotLent {
 pub struct Nesting {
     /// What happened so far.
     pub log: Vec<Nested>,
+    /// How many hooks are under way, each within the one before.
+    pub depth: u8,
     /// How many slots of exporters and of views are taken beyond those that programs name.
     pins: [u8; 2],
 }

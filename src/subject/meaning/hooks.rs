@@ -12,6 +12,17 @@ use crate::program::{Answer, Arg, Hook, Int, Op, Protocol, Slot, SlotKind, Step,
 /// Calls the method of a hook.
 pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
     heap.nesting().log.push(Nested::Called(hook.protocol));
+    heap.nesting().depth += 1;
+    let done = do_steps(heap, hook);
+    heap.nesting().depth -= 1;
+    done?;
+    match &hook.answer {
+        Answer::Return(arg) => Ok(arg),
+        Answer::Raise(class) => Err((*class).into()),
+    }
+}
+
+fn do_steps<H: Heap>(heap: &mut H, hook: &Hook) -> Result<()> {
     for step in &hook.steps {
         let outcome = run(heap, step);
         // What its own hooks have done cannot be undone by itself; and what a Python breaks, others do not leave out.
@@ -24,10 +35,7 @@ pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
         }
         heap.nesting().log.push(Nested::Saw(Box::new(step.clone()), outcome));
     }
-    match &hook.answer {
-        Answer::Return(arg) => Ok(arg),
-        Answer::Raise(class) => Err((*class).into()),
-    }
+    Ok(())
 }
 
 /// The item number `given` of an iterator, or none at its end, which is also what `StopIteration` means.

@@ -59,10 +59,12 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
     {
         return Err(TOO_LONG);
     }
-    // From 3.11 to 3.14.9, the items that were not read are memory that nobody has written.
+    // From 3.11 to 3.14.9, the items that were not read are memory that nobody has written: a step that has seen it in its
+    // hooks could do anything.
     let unread =
         |arg: &Arg| matches!(arg, Arg::List(items) | Arg::Tuple(items) if ints_up_to_the_error(items));
     if heap.is_guarded()
+        && heap.nesting().depth > 0
         && heap.version().since(11)
         && !heap.version().has(&[(14, 10)])
         && step.args.first().is_some_and(unread)

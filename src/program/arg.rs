@@ -169,7 +169,7 @@ pub enum Arg {
     /// A tuple; its items are not lists, tuples or slices.
     Tuple(Box<[Arg]>),
     /// A slice; only as the key of an item.
-    Slice(Box<Bounds>),
+    Slice(#[serde(deserialize_with = "hook::read_slice")] Box<Bounds>),
     /// The object in a slot.
     Slot(Slot),
     /// An object whose conversion does steps of the program.

@@ -4,9 +4,11 @@
 //! that is written to, resize the exporter, drop the last reference. A hook is an object of a class with one special
 //! method, which does a list of steps and then gives its answer.
 
-use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 
-use super::{Arg, Op, Step, limits};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Arg, Bounds, Op, Step, limits};
 use crate::history::ErrorClass;
 
 macro_rules! protocols {
@@ -214,20 +216,35 @@ impl Step {
 }
 
 thread_local! {
-    /// How deep within hooks a program is read from bytes.
-    static DEPTH: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// How deep within hooks, and within slices, a program is read from bytes.
+    static DEPTHS: [Cell<usize>; 2] = const { [Cell::new(0), Cell::new(0)] };
 }
 
 /// Reads a hook, unless that is within more than [`limits::HOOK_DEPTH`] others: bytes must not exhaust the stack.
-pub(super) fn read<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Box<Hook>, D::Error> {
-    let depth = DEPTH.get();
-    if depth >= limits::HOOK_DEPTH {
-        return Err(serde::de::Error::custom("hooks too deep within each other"));
-    }
-    DEPTH.set(depth + 1);
-    let hook = Box::deserialize(from);
-    DEPTH.set(depth);
-    hook
+pub(super) fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Box<Hook>, D::Error> {
+    read_within(from, 0, limits::HOOK_DEPTH)
+}
+
+/// The same of a slice, which is within another by a hook alone.
+pub(super) fn read_slice<'de, D: Deserializer<'de>>(from: D) -> Result<Box<Bounds>, D::Error> {
+    read_within(from, 1, limits::HOOK_DEPTH + 1)
+}
+
+fn read_within<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+    what: usize,
+    most: usize,
+) -> Result<Box<T>, D::Error> {
+    DEPTHS.with(|depths| {
+        let depth = depths[what].get();
+        if depth >= most {
+            return Err(serde::de::Error::custom("too deep within others of its kind"));
+        }
+        depths[what].set(depth + 1);
+        let read = Box::deserialize(from);
+        depths[what].set(depth);
+        read
+    })
 }
 
 #[cfg(test)]
@@ -267,6 +284,24 @@ mod tests {
         let mut repaired = program(limits::HOOK_DEPTH + 2);
         fixup(&mut repaired);
         assert_eq!(repaired.steps[0].depth(), limits::HOOK_DEPTH);
+    }
+
+    #[test]
+    fn hooks_stand_in_slices_and_lists_and_slices_not_in_slices() {
+        let lines = "b0[__index__{b1[:__index__{return 1}] = [__index__{del v0; return 2}]; return 0}::2]";
+        let program = crate::program::parse::parse(&format!("# buflock program 1\n{lines}\n")).unwrap();
+        assert_eq!(program.steps[0].depth(), 2);
+        assert_eq!(program.steps[0].statement(), lines);
+        assert_eq!(decode(&encode(&program)).as_ref(), Ok(&program));
+        let mut slice = Arg::slice(None, None, None);
+        for _ in 0..=limits::HOOK_DEPTH {
+            slice = Arg::Slice(Box::new([slice, Arg::None, Arg::None]));
+        }
+        let mut program = program;
+        program.steps[0].args[0] = slice;
+        assert_eq!(decode(&encode(&program)), Err(DecodeError::Damaged));
+        fixup(&mut program);
+        assert_eq!(program.steps[0].statement(), "b0[:]");
     }
 
     #[test]

@@ -274,14 +274,18 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Arg::Slice(bounds) => {
             let slice = index::slice(heap, bounds)?;
             let length = length_or(heap, slot, before);
-            assign(heap, slot, slice.part(length), value.ok_or(ErrorClass::TypeError)?)
+            assign(heap, slot, slice.part(length), value.ok_or(ErrorClass::TypeError)?, looks_last)
         }
         _ => Err(ErrorClass::TypeError.into()),
     }
 }
 
-fn assign<H: Heap>(heap: &mut H, slot: Slot, part: Part, value: &Arg) -> Result {
+/// Assigns to the items of a slice. Whether the map is open is looked at before the length of what is assigned, or after.
+fn assign<H: Heap>(heap: &mut H, slot: Slot, part: Part, value: &Arg, looks_last: bool) -> Result {
     with_bytes(heap, value, |heap, bytes| {
+        if looks_last {
+            check_open(heap, slot)?;
+        }
         if bytes.len() != part.count {
             return Err(ErrorClass::IndexError.into());
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::exporter::TypeCode;
 use crate::program::{Expect, Float, Protocol, Slot, Step};
 
 /// Bytes that were seen; short ones without an allocation.
@@ -83,6 +84,8 @@ pub enum Value {
     Int(i128),
     /// A `float`.
     Float(Float),
+    /// A `complex`: its real part and its imaginary one.
+    Complex(Float, Float),
     /// A `str`.
     Str(Box<str>),
     /// A `bytes`.
@@ -90,7 +93,7 @@ pub enum Value {
     /// A `bytearray`, dropped at once.
     ByteArray(Seen),
     /// An `array.array` of this type code with these contents, dropped at once.
-    Array(char, Seen),
+    Array(TypeCode, Seen),
     /// A `memoryview` with these contents, dropped at once.
     View(Seen),
     /// A `list`.
@@ -240,7 +243,7 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::program::text::{write_bytes, write_float, write_str};
+        use crate::program::text::{write_bytes, write_complex, write_float, write_str};
         match self {
             Value::None => f.write_str("None"),
             Value::Stored => f.write_str("ok"),
@@ -248,6 +251,7 @@ impl fmt::Display for Value {
             Value::Bool(false) => f.write_str("False"),
             Value::Int(value) => value.fmt(f),
             Value::Float(value) => write_float(f, value.value()),
+            Value::Complex(real, imaginary) => write_complex(f, *real, *imaginary),
             Value::Str(text) => write_str(f, text),
             Value::Bytes(bytes) => write_bytes(f, bytes),
             Value::ByteArray(bytes) => {
@@ -256,7 +260,7 @@ impl fmt::Display for Value {
                 f.write_str(")")
             }
             Value::Array(code, bytes) => {
-                write!(f, "array.array(\"{code}\", ")?;
+                write!(f, "array.array(\"{}\", ", code.name())?;
                 write_bytes(f, bytes)?;
                 f.write_str(")")
             }

@@ -57,9 +57,15 @@ fn text_gives_back_the_program_that_was_printed() {
 
 /// The text has one spelling for all NaNs.
 fn canonical(mut program: Program) -> Program {
+    fn fix_float(float: &mut Float) {
+        if float.value().is_nan() {
+            *float = Float::new(f64::NAN);
+        }
+    }
     fn fix(arg: &mut Arg) {
         match arg {
-            Arg::Float(float) if float.value().is_nan() => *float = Float::new(f64::NAN),
+            Arg::Float(float) => fix_float(float),
+            Arg::Complex(real, imaginary) => [real, imaginary].into_iter().for_each(fix_float),
             Arg::List(items) | Arg::Tuple(items) => items.iter_mut().for_each(fix),
             Arg::Hook(hook) => {
                 hook.steps.iter_mut().flat_map(|step| &mut step.args).for_each(fix);

@@ -308,6 +308,7 @@ impl RawLoop {
                     ffi::PyLong_FromDouble(if *negative { -1e30 } else { 1e30 })
                 }
                 Arg::Float(value) => ffi::PyFloat_FromDouble(value.value()),
+                Arg::Complex(real, imaginary) => ffi::PyComplex_FromDoubles(real.value(), imaginary.value()),
                 Arg::Bytes(value) => {
                     ffi::PyBytes_FromStringAndSize(value.as_ptr().cast(), value.len() as isize)
                 }

@@ -8,7 +8,7 @@ mod substitutes;
 
 use std::sync::Arc;
 
-use buflock::exporter::{ByteOrder, Format, Layout, Mapping, TypeCode, same_bytes};
+use buflock::exporter::{ByteOrder, Format, Layout, Mapping, same_bytes};
 use buflock::history::{ErrorClass, Nested, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
 use buflock::program::{Arg, Float, Int, Op, Program, Slot, SlotKind, Step, Syntax, limits};
@@ -410,6 +410,7 @@ impl Known {
             Arg::None => self.none.clone_ref(py),
             Arg::Int(value) => int(py, *value),
             Arg::Float(value) => raw::float(py, value.value()),
+            Arg::Complex(real, imaginary) => raw::complex(py, real.value(), imaginary.value()),
             Arg::Bytes(value) => raw::bytes(py, value),
             Arg::Str(value) => raw::string(py, value),
             other => unreachable!("{other} is no literal"),
@@ -508,6 +509,10 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
             raw::int_value(py, object).map_or_else(|| Value::Foreign(Value::BEYOND.into()), Value::Int)
         }
         Type::Float => Value::Float(Float::new(raw::float_value(py, object))),
+        Type::Complex => {
+            let (real, imaginary) = raw::complex_value(py, object);
+            Value::Complex(Float::new(real), Float::new(imaginary))
+        }
         Type::Str => {
             let text = raw::string_value(py, object);
             text.map_or_else(Value::lone_surrogates, |text| Value::Str(text.into()))
@@ -523,10 +528,10 @@ fn value(py: Python<'_>, to_bytes: &Object, object: &Object) -> Value {
         },
         Type::List => Value::List(items()),
         Type::Tuple => Value::Tuple(items()),
-        Type::Array => {
-            let code = raw::typecode(py, object).expect("an array has a type code");
-            Value::Array(code, contents(object))
-        }
+        Type::Array => match raw::typecode(py, object) {
+            Some(code) => Value::Array(code, contents(object)),
+            None => Value::Foreign("array of a type code that is not known".into()),
+        },
         Type::Mmap | Type::BytesIO | Type::CArray | Type::Text | Type::Other => {
             Value::Foreign(raw::type_name(py, object).into())
         }
@@ -715,7 +720,7 @@ fn flavour(py: Python<'_>, object: &Object) -> Option<Flavour> {
     Some(match raw::type_of(py, object) {
         Type::Bytes => Flavour::Bytes,
         Type::ByteArray => Flavour::ByteArray,
-        Type::Array => Flavour::Array(TypeCode::of_letter(raw::typecode(py, object)?)?),
+        Type::Array => Flavour::Array(raw::typecode(py, object)?),
         Type::Mmap => Flavour::Mmap(Mapping::WRITE),
         Type::BytesIO => Flavour::Stream,
         Type::CArray => Flavour::CArray,
@@ -775,7 +780,7 @@ fn is_written(format: Format, written: raw::Format<'_>) -> bool {
         Some(ByteOrder::Little) => Some(b'<'),
         Some(ByteOrder::Big) => Some(b'>'),
     };
-    written.is(prefix, format.code.as_char() as u8)
+    written.is(prefix, format.code.as_str())
 }
 
 fn is_laid_out(fields: &ViewFields<'_>, layout: &Layout) -> bool {

@@ -97,15 +97,13 @@ impl<'a> Format<'a> {
         unsafe { CStr::from_ptr(self.0) }
     }
 
-    /// Whether it is this one character, after another one or not.
+    /// Whether it is this code, after a character or not.
     #[inline]
-    pub fn is(self, prefix: Option<u8>, code: u8) -> bool {
+    pub fn is(self, prefix: Option<u8>, code: &str) -> bool {
         // SAFETY: as for `text`; no byte is read behind one that differs, thus none behind the zero.
         let byte = |place: usize| unsafe { *self.0.add(place) } as u8;
-        match prefix {
-            Some(prefix) => byte(0) == prefix && byte(1) == code && byte(2) == 0,
-            None => byte(0) == code && byte(1) == 0,
-        }
+        let mut expected = prefix.into_iter().chain(code.bytes()).chain([0]).enumerate();
+        expected.all(|(place, expected)| byte(place) == expected)
     }
 }
 
@@ -120,6 +118,8 @@ pub enum Type {
     Int,
     /// `float`
     Float,
+    /// `complex`
+    Complex,
     /// `str`
     Str,
     /// `bytes`
@@ -379,6 +379,8 @@ makers! {
     unsigned(value: u64) = ffi::PyLong_FromUnsignedLongLong(value);
     /// A `float`.
     float(value: f64) = ffi::PyFloat_FromDouble(value);
+    /// A `complex`.
+    complex(real: f64, imaginary: f64) = ffi::PyComplex_FromDoubles(real, imaginary);
     /// A `bytes`.
     bytes(value: &[u8]) = ffi::PyBytes_FromStringAndSize(value.as_ptr().cast(), value.len() as isize);
     /// A `str`.
@@ -428,6 +430,8 @@ pub fn type_of(py: Python<'_>, own: &Object) -> Type {
             Type::Bool
         } else if kind == &raw mut ffi::PyFloat_Type {
             Type::Float
+        } else if kind == &raw mut ffi::PyComplex_Type {
+            Type::Complex
         } else if kind == &raw mut ffi::PyUnicode_Type {
             Type::Str
         } else if kind == &raw mut ffi::PyList_Type {
@@ -468,6 +472,12 @@ pub fn int_value(_: Python<'_>, object: &Object) -> Option<i128> {
 pub fn float_value(_: Python<'_>, object: &Object) -> f64 {
     // SAFETY: it is a live object, and the thread is attached.
     unsafe { ffi::PyFloat_AsDouble(object.as_ptr()) }
+}
+
+/// The real part and the imaginary one of a `complex`.
+pub fn complex_value(_: Python<'_>, object: &Object) -> (f64, f64) {
+    // SAFETY: it is a live object, and the thread is attached.
+    unsafe { (ffi::PyComplex_RealAsDouble(object.as_ptr()), ffi::PyComplex_ImagAsDouble(object.as_ptr())) }
 }
 
 /// The value of a `str`.
@@ -566,7 +576,7 @@ pub fn is_closed(py: Python<'_>, object: &Object) -> bool {
 }
 
 /// `typecode` of an array.
-pub fn typecode(py: Python<'_>, object: &Object) -> Option<char> {
+pub fn typecode(py: Python<'_>, object: &Object) -> Option<TypeCode> {
     objects::block(py, object.as_ptr())?.code
 }
 
@@ -740,7 +750,7 @@ pub fn is_free(py: Python<'_>, exporter: &Object) -> bool {
         // Asked of every bytearray of every program, hence without a call of Python's.
         Type::ByteArray => can_grow(py, exporter),
         Type::Array => {
-            let size = typecode(py, exporter).and_then(TypeCode::of_letter).map_or(1, TypeCode::itemsize);
+            let size = typecode(py, exporter).map_or(1, TypeCode::itemsize);
             call("frombytes", &vec![0; size])
         }
         Type::Mmap | Type::BytesIO => call("close", &[]),

@@ -13,47 +13,56 @@ use super::storage::{Block, Storage};
 use super::{Code, Export, Exported, Format, Layout, Operation, Provider, RawExport};
 use crate::sync::Arc;
 
-/// The type of the items of an [`Array`]: the letter in Python and what an item is.
+/// The type of the items of an [`Array`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TypeCode {
-    letter: char,
     code: Code,
+    /// It is `u`: `wchar_t`.
+    is_wchar: bool,
 }
 
 impl TypeCode {
-    /// Every type code of one letter, in the order of Python's `array.typecodes`: `w` is one from 3.13 on, `e` from 3.15
+    /// Every type code, in the order of Python's `array.typecodes`: `w` is one from 3.13 on, `e`, `Zf` and `Zd` from 3.15
     /// on.
     ///
     /// `u` and `w` are characters: `wchar_t`, taken to have four bytes, and `Py_UCS4`. CPython exports both as `w` then.
-    pub const ALL: [Self; 15] = [
-        Self { letter: 'b', code: Code::SignedChar },
-        Self { letter: 'B', code: Code::UnsignedChar },
-        Self { letter: 'u', code: Code::Wide },
-        Self { letter: 'w', code: Code::Wide },
-        Self { letter: 'h', code: Code::Short },
-        Self { letter: 'H', code: Code::UnsignedShort },
-        Self { letter: 'i', code: Code::Int },
-        Self { letter: 'I', code: Code::UnsignedInt },
-        Self { letter: 'l', code: Code::Long },
-        Self { letter: 'L', code: Code::UnsignedLong },
-        Self { letter: 'q', code: Code::LongLong },
-        Self { letter: 'Q', code: Code::UnsignedLongLong },
-        Self { letter: 'e', code: Code::Half },
-        Self { letter: 'f', code: Code::Float },
-        Self { letter: 'd', code: Code::Double },
+    pub const ALL: [Self; 17] = [
+        Self::of(Code::SignedChar),
+        Self::of(Code::UnsignedChar),
+        Self { code: Code::Wide, is_wchar: true },
+        Self::of(Code::Wide),
+        Self::of(Code::Short),
+        Self::of(Code::UnsignedShort),
+        Self::of(Code::Int),
+        Self::of(Code::UnsignedInt),
+        Self::of(Code::Long),
+        Self::of(Code::UnsignedLong),
+        Self::of(Code::LongLong),
+        Self::of(Code::UnsignedLongLong),
+        Self::of(Code::Half),
+        Self::of(Code::Float),
+        Self::of(Code::Double),
+        Self::of(Code::FloatComplex),
+        Self::of(Code::DoubleComplex),
     ];
 
-    /// The type code of this letter.
-    pub fn of_letter(letter: char) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.letter == letter)
+    const fn of(code: Code) -> Self {
+        Self { code, is_wchar: false }
+    }
+
+    /// The type code that is written so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
     /// `array.typecode`.
-    pub const fn letter(self) -> char {
-        self.letter
+    #[inline]
+    pub const fn name(self) -> &'static str {
+        if self.is_wchar { "u" } else { self.code.as_str() }
     }
 
     /// What an item is to a view.
+    #[inline]
     pub const fn code(self) -> Code {
         self.code
     }
@@ -83,7 +92,7 @@ impl Array {
     /// # Panics
     /// If they are not whole items.
     pub fn new(code: TypeCode, bytes: &[u8]) -> Self {
-        Self(Arc::new(Inner { code, storage: Storage::new(Items::new(code.itemsize(), bytes)) }))
+        Self(Arc::new(Inner { code, storage: Storage::new(Items::new(code.code(), bytes)) }))
     }
 
     /// The type of the items.
@@ -144,7 +153,7 @@ impl Array {
 impl fmt::Debug for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Array")
-            .field("code", &self.0.code.letter)
+            .field("code", &self.0.code.name())
             .field("count", &self.0.storage)
             .finish_non_exhaustive()
     }
@@ -199,18 +208,19 @@ impl Operation<'_, Items> {
         Ok(())
     }
 
-    /// Reverses the bytes of each item: `array.byteswap`. It moves nothing, so exports do not hinder it.
+    /// Reverses the bytes of each number that items are made of: `array.byteswap`. It moves nothing, so exports do not
+    /// hinder it.
     pub fn byteswap(&mut self) {
-        let size = self.itemsize();
+        let size = self.block().code.number();
         if size == 1 {
             return;
         }
-        let mut item = [0; size_of::<u64>()];
-        let item = &mut item[..size];
-        for i in 0..self.items() {
-            self.read_item(i, item).expect("the item is one of those that there are");
-            item.reverse();
-            self.write_item(i, item).expect("the same item");
+        let mut number = [0; size_of::<u64>()];
+        let number = &mut number[..size];
+        for at in (0..self.len()).step_by(size) {
+            self.read(at, 1, number).expect("the number is one of those that there are");
+            number.reverse();
+            self.write(at, 1, number).expect("the same number");
         }
     }
 }
@@ -224,25 +234,25 @@ impl Operation<'_, Items> {
 #[derive(Debug)]
 pub struct Items {
     words: Vec<u64>,
-    /// Bytes in use, a multiple of `size`; no more than the words have.
+    /// Bytes in use, in whole items; no more than the words have.
     len: usize,
-    /// Bytes per item.
-    size: usize,
+    /// What an item is.
+    code: Code,
 }
 
 /// Bytes per word.
 const WORD: usize = size_of::<u64>();
 
 impl Items {
-    fn new(size: usize, bytes: &[u8]) -> Self {
-        let mut items = Self { words: Vec::new(), len: 0, size };
+    fn new(code: Code, bytes: &[u8]) -> Self {
+        let mut items = Self { words: Vec::new(), len: 0, code };
         items.splice(0, 0, bytes);
         items
     }
 
     fn splice(&mut self, at: usize, removed: usize, bytes: &[u8]) {
-        let whole = (at | removed | bytes.len()).is_multiple_of(self.size);
-        assert!(whole, "items of {} bytes stay whole", self.size);
+        let whole = (at | removed | bytes.len()).is_multiple_of(self.code.size());
+        assert!(whole, "items of {} bytes stay whole", self.code.size());
         let (old, end) = (self.len, at.saturating_add(removed));
         assert!(end <= old, "bytes {at} to {end} are outside of {old}");
         let new = old - removed + bytes.len();
@@ -285,11 +295,11 @@ unsafe impl Block for Items {
 
     #[inline]
     fn unit(&self) -> usize {
-        self.size
+        self.code.size()
     }
 
     fn replacement(&self, bytes: Vec<u8>) -> Self {
-        Self::new(self.size, &bytes)
+        Self::new(self.code, &bytes)
     }
 }
 
@@ -299,13 +309,13 @@ mod tests {
 
     const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
-    fn code(letter: char) -> TypeCode {
-        TypeCode::of_letter(letter).unwrap()
+    fn code(name: &str) -> TypeCode {
+        TypeCode::named(name).unwrap()
     }
 
     fn shorts(values: &[u16]) -> Array {
         let bytes: Vec<_> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-        Array::new(code('H'), &bytes)
+        Array::new(code("H"), &bytes)
     }
 
     fn contents(array: &Array) -> Vec<u16> {
@@ -316,33 +326,33 @@ mod tests {
 
     #[test]
     fn type_codes_are_those_of_python() {
-        let letters: String = TypeCode::ALL.iter().map(|code| code.letter()).collect();
-        assert_eq!(letters, "bBuwhHiIlLqQefd");
+        let names = TypeCode::ALL.map(TypeCode::name);
+        assert_eq!(names.join(" "), "b B u w h H i I l L q Q e f d Zf Zd");
         let sizes: Vec<_> = TypeCode::ALL.iter().map(|code| code.itemsize()).collect();
         let long = size_of::<std::ffi::c_long>();
-        assert_eq!(sizes, [1, 1, 4, 4, 2, 2, 4, 4, long, long, 8, 8, 2, 4, 8]);
-        assert_eq!(TypeCode::of_letter('c'), None);
+        assert_eq!(sizes, [1, 1, 4, 4, 2, 2, 4, 4, long, long, 8, 8, 2, 4, 8, 8, 16]);
+        assert_eq!(TypeCode::named("c"), None);
     }
 
     #[test]
     fn an_export_has_the_format_of_its_items_and_an_address_that_suits_them() {
         for code in TypeCode::ALL {
-            let array = Array::new(code, &[1; 24]);
+            let array = Array::new(code, &[1; 48]);
             let export = array.export();
             let layout = export.layout();
             assert_eq!((layout.format, layout.itemsize()), (Format::new(code.code()), code.itemsize()));
-            assert_eq!((layout.items() * code.itemsize(), layout.nbytes()), (24, 24));
+            assert_eq!((layout.items() * code.itemsize(), layout.nbytes()), (48, 48));
             assert_eq!(*layout.strides, [code.itemsize() as isize]);
             assert!(!layout.readonly && layout.is_c_contiguous());
             assert_eq!(export.address() % 8, 0);
-            let wide = matches!(code.letter(), 'u' | 'w');
-            assert_eq!(layout.format.code.as_char(), if wide { 'w' } else { code.letter() });
+            let is_wide = matches!(code.name(), "u" | "w");
+            assert_eq!(layout.format.code.as_str(), if is_wide { "w" } else { code.name() });
         }
     }
 
     #[test]
     fn an_empty_array_is_exported_too() {
-        let array = Array::new(code('d'), &[]);
+        let array = Array::new(code("d"), &[]);
         let export = array.export();
         assert_eq!((export.block_len(), export.layout().items()), (0, 0));
         assert_eq!(array.operate(|op| op.splice(0, 0, &[0; 8])), Err(Exported(1)));
@@ -410,7 +420,7 @@ mod tests {
             let export = array.export();
             array.operate(|op| op.byteswap());
             let expected: Vec<u8> =
-                bytes.chunks(code.itemsize()).flat_map(|item| item.iter().rev().copied()).collect();
+                bytes.chunks(code.code().number()).flat_map(|item| item.iter().rev().copied()).collect();
             let mut out = [0; 16];
             export.read(0, &mut out);
             assert_eq!(out, *expected);
@@ -419,7 +429,7 @@ mod tests {
 
     #[test]
     fn racing_exports_never_see_memory_move() {
-        let array = Array::new(code('i'), &[0; 16]);
+        let array = Array::new(code("i"), &[0; 16]);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {

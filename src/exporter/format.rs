@@ -1,11 +1,11 @@
-//! What one item of a view is: the native single-character formats that `memoryview` can cast to and index, and the
-//! characters of `array`, which it can only carry.
+//! What one item of a view is: the native formats of one item that `memoryview` can cast to and index, and the characters
+//! of `array`, which it can only carry.
 //!
-//! The source is `get_native_fmtchar` in CPython's `Objects/memoryobject.c`: one code, with or without a
-//! leading `@`, in the sizes of the C compiler. Whether the `@` was written is kept, because
+//! The source is `get_native_fmtchar` in CPython's `Objects/memoryobject.c`, from 3.15 on `get_native_fmtstr`: one code,
+//! with or without a leading `@`, in the sizes of the C compiler. Whether the `@` was written is kept, because
 //! `memoryview.format` gives back what was asked for.
 
-use std::ffi::{c_int, c_long, c_longlong, c_short, c_void};
+use std::ffi::{CStr, c_int, c_long, c_longlong, c_short, c_void};
 use std::fmt;
 
 /// A format: a code, and what is written before it.
@@ -29,15 +29,20 @@ impl Format {
         Self { at: false, order: None, code }
     }
 
-    /// Reads `B` or `@B`. Anything else is not a native single-character format.
+    /// Reads `B` or `@B`. Anything else is not a native format of one item.
     pub fn parse(text: &str) -> Option<Self> {
-        let (at, code) = match text.strip_prefix('@') {
-            Some(code) => (true, code),
-            None => (false, text),
+        Self::read(text).filter(|format| format.is_native())
+    }
+
+    /// Reads what [`Format`] writes, of any code and byte order.
+    pub fn read(text: &str) -> Option<Self> {
+        let (at, order, code) = match text.split_at_checked(1)? {
+            ("@", code) => (true, None, code),
+            ("<", code) => (false, Some(ByteOrder::Little), code),
+            (">", code) => (false, Some(ByteOrder::Big), code),
+            _ => (false, None, text),
         };
-        let mut chars = code.chars();
-        let code = Code::from_char(chars.next()?)?;
-        (code.is_native() && chars.next().is_none()).then_some(Self { at, order: None, code })
+        Some(Self { at, order, code: Code::named(code)? })
     }
 
     /// Bytes per item.
@@ -77,7 +82,8 @@ impl Format {
     pub fn reorder(self, items: &mut [u8]) {
         assert!(items.len().is_multiple_of(self.itemsize()), "items stay whole");
         if self.order.is_some_and(|order| order != ByteOrder::NATIVE) {
-            items.chunks_exact_mut(self.itemsize()).for_each(<[u8]>::reverse);
+            let number = self.itemsize() / self.code.numbers();
+            items.chunks_exact_mut(number).for_each(<[u8]>::reverse);
         }
     }
 }
@@ -121,7 +127,7 @@ impl fmt::Display for Format {
 
 /// Defines the codes and everything said about each, in one table.
 macro_rules! codes {
-    ($($name:ident $char:literal $size:expr, $doc:literal;)*) => {
+    ($($name:ident $text:literal $size:expr, $doc:literal;)*) => {
         /// The kind of an item, after the C type that it has in a native format.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
@@ -130,16 +136,27 @@ macro_rules! codes {
 
         impl Code {
             /// Every code.
-            pub const ALL: [Self; [$($char),*].len()] = [$(Self::$name),*];
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
 
-            /// The letter in a format.
-            pub const fn as_char(self) -> char {
-                match self { $(Self::$name => $char),* }
+            /// As it is written in a format.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
             }
 
-            /// The code of this letter.
-            pub const fn from_char(letter: char) -> Option<Self> {
-                match letter { $($char => Some(Self::$name),)* _ => None }
+            /// The format of a native item, for C.
+            pub const fn as_c_str(self) -> &'static CStr {
+                const fn c(text: &'static str) -> &'static CStr {
+                    match CStr::from_bytes_with_nul(text.as_bytes()) {
+                        Ok(text) => text,
+                        Err(_) => panic!("no code contains a zero"),
+                    }
+                }
+                match self { $(Self::$name => const { c(concat!($text, "\0")) }),* }
+            }
+
+            /// The code that is written so.
+            pub fn named(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
             }
 
             /// Bytes per item.
@@ -152,25 +169,27 @@ macro_rules! codes {
 }
 
 codes! {
-    Char 'c' 1, "`c`: a `bytes` of length 1.";
-    SignedChar 'b' 1, "`b`: `signed char`.";
-    UnsignedChar 'B' 1, "`B`: `unsigned char`.";
-    Short 'h' size_of::<c_short>(), "`h`: `short`.";
-    UnsignedShort 'H' size_of::<c_short>(), "`H`: `unsigned short`.";
-    Int 'i' size_of::<c_int>(), "`i`: `int`.";
-    UnsignedInt 'I' size_of::<c_int>(), "`I`: `unsigned int`.";
-    Long 'l' size_of::<c_long>(), "`l`: `long`.";
-    UnsignedLong 'L' size_of::<c_long>(), "`L`: `unsigned long`.";
-    LongLong 'q' size_of::<c_longlong>(), "`q`: `long long`.";
-    UnsignedLongLong 'Q' size_of::<c_longlong>(), "`Q`: `unsigned long long`.";
-    Ssize 'n' size_of::<isize>(), "`n`: `Py_ssize_t`.";
-    Size 'N' size_of::<usize>(), "`N`: `size_t`.";
-    Half 'e' size_of::<f32>() / 2, "`e`: IEEE 754 binary16.";
-    Float 'f' size_of::<f32>(), "`f`: `float`.";
-    Double 'd' size_of::<f64>(), "`d`: `double`.";
-    Bool '?' size_of::<bool>(), "`?`: `_Bool`.";
-    Pointer 'P' size_of::<*const c_void>(), "`P`: `void *`.";
-    Wide 'w' size_of::<u32>(), "`w`: a character of `array`, which `memoryview` neither casts nor indexes.";
+    Char "c" 1, "`c`: a `bytes` of length 1.";
+    SignedChar "b" 1, "`b`: `signed char`.";
+    UnsignedChar "B" 1, "`B`: `unsigned char`.";
+    Short "h" size_of::<c_short>(), "`h`: `short`.";
+    UnsignedShort "H" size_of::<c_short>(), "`H`: `unsigned short`.";
+    Int "i" size_of::<c_int>(), "`i`: `int`.";
+    UnsignedInt "I" size_of::<c_int>(), "`I`: `unsigned int`.";
+    Long "l" size_of::<c_long>(), "`l`: `long`.";
+    UnsignedLong "L" size_of::<c_long>(), "`L`: `unsigned long`.";
+    LongLong "q" size_of::<c_longlong>(), "`q`: `long long`.";
+    UnsignedLongLong "Q" size_of::<c_longlong>(), "`Q`: `unsigned long long`.";
+    Ssize "n" size_of::<isize>(), "`n`: `Py_ssize_t`.";
+    Size "N" size_of::<usize>(), "`N`: `size_t`.";
+    Half "e" size_of::<f32>() / 2, "`e`: IEEE 754 binary16.";
+    Float "f" size_of::<f32>(), "`f`: `float`.";
+    Double "d" size_of::<f64>(), "`d`: `double`.";
+    FloatComplex "Zf" 2 * size_of::<f32>(), "`Zf`: `float complex`, the real part first.";
+    DoubleComplex "Zd" 2 * size_of::<f64>(), "`Zd`: `double complex`, the real part first.";
+    Bool "?" size_of::<bool>(), "`?`: `_Bool`.";
+    Pointer "P" size_of::<*const c_void>(), "`P`: `void *`.";
+    Wide "w" size_of::<u32>(), "`w`: a character of `array`, which `memoryview` neither casts nor indexes.";
 }
 
 impl Code {
@@ -187,9 +206,23 @@ impl Code {
             Self::Int | Self::UnsignedInt | Self::Long | Self::UnsignedLong | Self::Float | Self::Wide => {
                 Some(4)
             }
-            Self::LongLong | Self::UnsignedLongLong | Self::Double => Some(8),
+            Self::LongLong | Self::UnsignedLongLong | Self::Double | Self::FloatComplex => Some(8),
+            Self::DoubleComplex => Some(16),
             Self::Ssize | Self::Size | Self::Pointer => None,
         }
+    }
+
+    /// How many numbers an item is made of, each of which has a byte order of its own.
+    const fn numbers(self) -> usize {
+        match self {
+            Self::FloatComplex | Self::DoubleComplex => 2,
+            _ => 1,
+        }
+    }
+
+    /// Bytes per number in a native format.
+    pub const fn number(self) -> usize {
+        self.size() / self.numbers()
     }
 
     /// The widest integer that is signed if this one is; what is no integer is its own widest.
@@ -213,7 +246,7 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.as_char(), f)
+        fmt::Display::fmt(self.as_str(), f)
     }
 }
 
@@ -228,13 +261,14 @@ mod tests {
                 let format = Format { at, ..Format::new(code) };
                 let native = code.is_native().then_some(format);
                 assert_eq!(Format::parse(&format.to_string()), native);
+                assert_eq!(Format::read(&format.to_string()), Some(format));
             }
         }
     }
 
     #[test]
     fn only_one_native_code_is_a_format() {
-        for text in ["", "@", "@@B", "BB", "<B", "=i", "B ", "2B", "x", "s", "w", "é"] {
+        for text in ["", "@", "@@B", "BB", "<B", "=i", "B ", "2B", "x", "s", "w", "é", "Z", "Zff", "<Zf"] {
             assert_eq!(Format::parse(text), None, "{text:?}");
         }
     }
@@ -265,6 +299,10 @@ mod tests {
         assert_eq!(items, 0x0102_u16.to_ne_bytes().repeat(2));
         format.in_order(ByteOrder::NATIVE.opposite()).unwrap().reorder(&mut items);
         assert_eq!(items, 0x0201_u16.to_ne_bytes().repeat(2));
+        let mut complex = [1, 2, 3, 4, 5, 6, 7, 8];
+        let swapped = Format::new(Code::FloatComplex).in_order(ByteOrder::NATIVE.opposite()).unwrap();
+        swapped.reorder(&mut complex);
+        assert_eq!(complex, [4, 3, 2, 1, 8, 7, 6, 5], "the real part stays the first");
     }
 
     #[test]

@@ -2,20 +2,25 @@
 
 use super::{Difference, Divergence};
 use crate::history::{Nested, Outcome, Value};
-use crate::program::{Program, Step};
+use crate::program::{Float, Program, Step};
 use crate::subject::{Subject, Trace};
 
 /// Whether a subject saw what the model says. Two NaNs are the same observation, and a hash is that
 /// of the same bytes where `hash_of` can tell that; that of an object is any int.
 pub fn same_outcome(expected: &Outcome, found: &Outcome, hash_of: impl Fn(&[u8]) -> Option<i128>) -> bool {
     agree(expected, found, &|expected, found| match (expected, found) {
-        (Value::Float(one), Value::Float(other)) => {
-            one == other || (one.value().is_nan() && other.value().is_nan())
+        (Value::Float(one), Value::Float(other)) => same_float(*one, *other),
+        (Value::Complex(real, imaginary), Value::Complex(other, other_imaginary)) => {
+            same_float(*real, *other) && same_float(*imaginary, *other_imaginary)
         }
         (Value::HashOf(bytes), Value::Int(hash)) => hash_of(bytes).is_none_or(|own| own == *hash),
         (Value::HashOfSlot(_), Value::Int(_)) => true,
         _ => expected == found,
     })
+}
+
+fn same_float(one: Float, other: Float) -> bool {
+    one == other || (one.value().is_nan() && other.value().is_nan())
 }
 
 /// The same of bytes that raced: any will do, if there are as many as there should be.

@@ -160,6 +160,8 @@ pub enum Arg {
     Int(Int),
     /// A `float`.
     Float(Float),
+    /// A `complex`: its real part and its imaginary one.
+    Complex(Float, Float),
     /// A `bytes` literal: itself an exporter, without a slot.
     Bytes(Box<[u8]>),
     /// A `str` literal.

@@ -86,10 +86,12 @@ fn fix_hooks(step: &mut Step, depth: usize) {
         hook.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
         match &mut hook.answer {
             Answer::Return(arg) if hook.protocol == Protocol::Next => fix_items(arg),
-            Answer::Return(arg @ (Arg::None | Arg::Int(_) | Arg::Float(_) | Arg::Bytes(_) | Arg::Str(_))) => {
-                fix_leaf(arg);
+            Answer::Return(
+                arg @ (Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_) | Arg::Slot(_) | Arg::Hook(_)),
+            ) => {
+                *arg = Arg::None;
             }
-            Answer::Return(arg) => *arg = Arg::None,
+            Answer::Return(arg) => fix_leaf(arg),
             Answer::Raise(class) if !hook::is_raisable(*class) => *class = ErrorClass::TypeError,
             Answer::Raise(_) => {}
         }

@@ -380,7 +380,7 @@ impl<'a> Parser<'a> {
             return self.arguments(name, call, false);
         }
         match name {
-            "None" | "float" | "slice" => self.contains(),
+            "None" | "float" | "complex" | "slice" => self.contains(),
             _ if self.is_symbol(1, "{") => self.contains(),
             _ if self.is_symbol(tokens, "(") => Err(self.fail("a class or a function such as bytearray")),
             _ => Err(self.fail(such_as(&[SlotKind::Exporter]))),
@@ -695,6 +695,7 @@ impl<'a> Parser<'a> {
         }
         let arg = match &self.token(0).kind {
             Kind::Name("float") => return self.float(),
+            Kind::Name("complex") => return self.complex(),
             Kind::Symbol("-") | Kind::Int(_) | Kind::Float(_) => return self.number(),
             Kind::Symbol("(") if self.is_symbol(2, "<<") => return self.number(),
             Kind::Name("None") => Arg::None,
@@ -704,6 +705,23 @@ impl<'a> Parser<'a> {
         };
         self.next += 1;
         Ok(arg)
+    }
+
+    /// `complex(1.0, -0.0)`
+    fn complex(&mut self) -> Parsed<Arg> {
+        self.need_name("complex")?;
+        let mut parts = [Float::new(0.0); 2];
+        for (part, before) in parts.iter_mut().zip(["(", ","]) {
+            self.need(before)?;
+            let (at, expected) = (self.span(), "a float as a part of a complex number");
+            let Arg::Float(float) = self.scalar(expected)? else {
+                return Err(self.source.fail(at, expected));
+            };
+            *part = float;
+        }
+        self.need(")")?;
+        let [real, imaginary] = parts;
+        Ok(Arg::Complex(real, imaginary))
     }
 
     /// `float("inf")`, `float("-inf")` or `float("nan")`

@@ -11,7 +11,9 @@
 
 use std::fmt;
 
-use super::{Allocator, Answer, Arg, Bounds, Expect, Hook, Int, Program, Schedule, Slot, Step, Syntax};
+use super::{
+    Allocator, Answer, Arg, Bounds, Expect, Float, Hook, Int, Program, Schedule, Slot, Step, Syntax,
+};
 
 /// What the first line of a program is, up to the version of the format.
 pub const HEADER: &str = "# buflock program";
@@ -76,12 +78,23 @@ pub fn write_float(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
     }
 }
 
+/// Writes a Python expression of a complex number, each part of which has the bits that [`write_float`] gives it: what
+/// Python itself prints, such as `(-0-0j)`, is often another number.
+pub fn write_complex(f: &mut fmt::Formatter<'_>, real: Float, imaginary: Float) -> fmt::Result {
+    f.write_str("complex(")?;
+    write_float(f, real.value())?;
+    f.write_str(", ")?;
+    write_float(f, imaginary.value())?;
+    f.write_str(")")
+}
+
 impl fmt::Display for Arg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Arg::None => f.write_str("None"),
             Arg::Int(int) => write!(f, "{int}"),
             Arg::Float(float) => write_float(f, float.value()),
+            Arg::Complex(real, imaginary) => write_complex(f, *real, *imaginary),
             Arg::Bytes(bytes) => write_bytes(f, bytes),
             Arg::Str(text) => write_str(f, text),
             Arg::List(items) => {
@@ -309,7 +322,7 @@ mod tests {
     use crate::history::{ErrorClass, Value};
     use crate::program::op::{On, Role, Row, TABLE, Yields};
     use crate::program::parse::{ParseError, parse};
-    use crate::program::{Args, Float, Op, SlotKind, limits};
+    use crate::program::{Args, Op, SlotKind, limits};
 
     const HUGE: Int = Int::Huge { negative: false };
 
@@ -338,7 +351,9 @@ mod tests {
         let floats = floats.into_iter().chain([f64::NAN, f64::MAX]);
         let mut all = vec![Arg::None, Arg::bytes(b""), Arg::bytes(b"\"\\'#!\0\n\xff ab")];
         all.extend(["", "\"\\'#! \0\u{e9}\u{20ac}\u{1f600}"].map(|text| Arg::Str(text.into())));
-        all.extend(floats.map(|value| Arg::Float(Float::new(value))));
+        all.extend(floats.clone().map(|value| Arg::Float(Float::new(value))));
+        let parts = floats.clone().zip(floats.skip(1));
+        all.extend(parts.map(|(real, imaginary)| Arg::Complex(Float::new(real), Float::new(imaginary))));
         all.extend(SlotKind::ALL.map(|kind| Arg::Slot(Slot::new(kind, kind.count() - 1))));
         for items in [&[], &ints[..1], &ints[5..], &ints[..]] {
             all.extend([Arg::List(items.into()), Arg::Tuple(items.into())]);
@@ -477,6 +492,7 @@ mod tests {
             "b0.insert(1, 255)",
             "b0.append(slice(1, None, 2))",
             "b0.pop(float(\"nan\"))",
+            "b0.append(complex(-0.0, float(\"inf\")))",
             "b0.__init__(\"caf\\xe9\")",
             "b1 = b0 * (1 << 100)",
             "b0 * -1",
@@ -535,6 +551,7 @@ mod tests {
             Value::Bool(true),
             Value::Int(-(1 << 100)),
             Value::Float(Float::new(-0.0)),
+            Value::Complex(Float::new(-0.0), Float::new(f64::NAN)),
             Value::Tuple(vec![Value::Bytes(b"ok # ok".as_slice().into())]),
             Value::List(vec![text.clone(), Value::View(b"\n".as_slice().into())]),
             Value::HashOf(b"#".as_slice().into()),
@@ -592,23 +609,26 @@ mod tests {
         }
 
         fn scalar(&mut self) -> Arg {
-            match self.below(6) {
+            match self.below(7) {
                 0 => Arg::None,
                 1 => Arg::Int(self.int()),
-                2 => match f64::from_bits(self.next() << self.below(64)) {
-                    value if value.is_nan() => Arg::Float(Float::new(f64::NAN)),
-                    value => Arg::Float(Float::new(value)),
-                },
-                3 => {
+                2 => Arg::Float(self.float()),
+                3 => Arg::Complex(self.float(), self.float()),
+                4 => {
                     let length = self.below(limits::LITERAL + 1);
                     Arg::Bytes((0..length).map(|_| self.next() as u8).collect())
                 }
-                4 => {
+                5 => {
                     let length = self.below(limits::TEXT + 1);
                     Arg::Str((0..length).map(|_| self.character()).collect::<String>().into())
                 }
                 _ => Arg::Slot(self.slot(&SlotKind::ALL)),
             }
+        }
+
+        fn float(&mut self) -> Float {
+            let value = f64::from_bits(self.next() << self.below(64));
+            Float::new(if value.is_nan() { f64::NAN } else { value })
         }
 
         fn character(&mut self) -> char {

@@ -255,7 +255,7 @@ fn picture(picture: &Picture) -> String {
     match picture {
         Picture::Empty => "\"nothing\"".to_owned(),
         Picture::Exporter { flavour: Flavour::Array(code), bytes, .. } => {
-            format!("(\"array\", \"{}\", {})", code.letter(), Literal(bytes))
+            format!("(\"array\", \"{}\", {})", code.name(), Literal(bytes))
         }
         Picture::Exporter { flavour: Flavour::Bytes, bytes, .. } => {
             format!("(\"bytes\", {})", Literal(bytes))

@@ -15,6 +15,11 @@ pub(super) fn than(arg: &Arg) -> Vec<Arg> {
             let simple = [0.0, 1.0, 1.5].map(|value| Arg::Float(Float::new(value)));
             literals().chain(simple.into_iter().take_while(|simple| *simple != Arg::Float(*float))).collect()
         }
+        Arg::Complex(real, imaginary) => {
+            let simple = [0.0, 1.0].map(|value| Arg::Complex(Float::new(0.0), Float::new(value)));
+            let simple = [Arg::Float(*real), Arg::Float(*imaginary)].into_iter().chain(simple);
+            literals().chain(simple.take_while(|simple| simple != arg)).collect()
+        }
         Arg::Bytes(bytes) => literals().chain(shorter_bytes(bytes)).collect(),
         Arg::Str(text) => {
             let half: String = text.chars().take(text.chars().count() / 2).collect();
@@ -130,6 +135,7 @@ mod tests {
             Arg::Int(huge),
             Arg::int(i64::MIN),
             Arg::Float(Float::new(-7.25)),
+            Arg::Complex(Float::new(-7.25), Float::new(1.0)),
             Arg::bytes(b"\xffabcdefg"),
             Arg::Str("text".into()),
             Arg::List([Arg::int(300), Arg::bytes(b"xyz"), Arg::None].into()),

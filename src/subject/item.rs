@@ -7,12 +7,13 @@
 use smallvec::SmallVec;
 
 use super::heap::{Form, Version};
+use super::meaning::literal;
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Float};
 
 /// The bytes of one item.
-pub type Packed = SmallVec<[u8; 8]>;
+pub type Packed = SmallVec<[u8; 16]>;
 
 /// The value of an item that an iterator gives. `bytes` are as many as the items have.
 pub fn value(version: Version, form: Form, bytes: &[u8]) -> Result<Value, ErrorClass> {
@@ -38,7 +39,7 @@ pub fn unpack(version: Version, format: Format, bytes: &[u8]) -> Result<Value, E
 pub enum Wanted {
     /// An `int`.
     Int,
-    /// A `float`, or an `int` in its place.
+    /// A `float` or a `complex`, or an `int` in its place.
     Real,
     /// Whether it is true.
     Truth,
@@ -53,7 +54,7 @@ pub fn wanted(format: Format) -> Wanted {
         Kind::Unsigned if format.code == Code::Pointer => Wanted::Itself,
         Kind::Signed | Kind::Unsigned => Wanted::Int,
         Kind::Bool => Wanted::Truth,
-        Kind::Half | Kind::Single | Kind::Double => Wanted::Real,
+        Kind::Half | Kind::Single | Kind::Double | Kind::SingleComplex | Kind::DoubleComplex => Wanted::Real,
         Kind::Char | Kind::Wide => Wanted::Itself,
     }
 }
@@ -67,15 +68,16 @@ pub fn pack(
     bytes_of: impl FnOnce(&Arg) -> Option<Packed>,
 ) -> Result<Packed, ErrorClass> {
     let size = format.itemsize();
+    let value = || literal(arg);
     match kind(format.code) {
         // A pointer may be given as a signed or as an unsigned number.
         Kind::Unsigned if format.code == Code::Pointer => {
-            let value = int(arg)?;
+            let value = int(&value())?;
             let fits = integer(Kind::Signed, size, value).or_else(|| integer(Kind::Unsigned, size, value));
             fits.ok_or(ErrorClass::ValueError)
         }
         kind @ (Kind::Signed | Kind::Unsigned) => {
-            integer(kind, size, int(arg)?).ok_or(ErrorClass::ValueError)
+            integer(kind, size, int(&value())?).ok_or(ErrorClass::ValueError)
         }
         Kind::Bool => Ok(SmallVec::from_slice(&[u8::from(truth(arg)?)])),
         Kind::Char => match bytes_of(arg) {
@@ -83,9 +85,11 @@ pub fn pack(
             Some(_) => Err(ErrorClass::ValueError),
             None => Err(ErrorClass::TypeError),
         },
-        Kind::Half => half(real(arg)?).ok_or(ErrorClass::ValueError),
-        Kind::Single => Ok(single(real(arg)?)),
-        Kind::Double => Ok(double(real(arg)?)),
+        Kind::Half => half(real(&value())?).ok_or(ErrorClass::ValueError),
+        Kind::Single => Ok(single(real(&value())?)),
+        Kind::Double => Ok(double(real(&value())?)),
+        Kind::SingleComplex => parts(&value()).map(|parts| both(parts, single)),
+        Kind::DoubleComplex => parts(&value()).map(|parts| both(parts, double)),
         Kind::Wide => Err(ErrorClass::NotImplementedError),
     }
 }
@@ -97,6 +101,8 @@ pub enum Item {
     Int(i128),
     /// A `float`.
     Float(f64),
+    /// A `complex`: its real part and its imaginary one.
+    Complex(f64, f64),
     /// A `str` of this code point, which may be a surrogate.
     Letter(u32),
 }
@@ -107,6 +113,7 @@ impl Item {
         match self {
             Item::Int(value) => Value::Int(value),
             Item::Float(value) => Value::Float(Float::new(value)),
+            Item::Complex(real, imaginary) => Value::Complex(Float::new(real), Float::new(imaginary)),
             Item::Letter(code) => text([code]),
         }
     }
@@ -149,24 +156,16 @@ pub fn get(version: Version, code: TypeCode, bytes: &[u8]) -> Result<Item, Error
 /// The bytes of a value as an item of an array: what is out of range is an `OverflowError`, anything that is no
 /// such value a `TypeError`.
 pub fn set(code: TypeCode, value: &Value) -> Result<Packed, ErrorClass> {
-    let int = match value {
-        Value::Int(int) => Some(*int),
-        Value::Bool(bool) => Some(i128::from(*bool)),
-        _ => None,
-    };
-    let real = || match (value, int) {
-        (Value::Float(float), _) => Ok(float.value()),
-        (_, Some(int)) => Ok(int as f64),
-        _ => Err(ErrorClass::TypeError),
-    };
     match kind(code.code()) {
         kind @ (Kind::Signed | Kind::Unsigned) => {
-            integer(kind, code.itemsize(), int.ok_or(ErrorClass::TypeError)?).ok_or(ErrorClass::OverflowError)
+            integer(kind, code.itemsize(), int(value)?).ok_or(ErrorClass::OverflowError)
         }
         // It is a `float` of C first.
-        Kind::Half => half(f64::from(real()? as f32)).ok_or(ErrorClass::OverflowError),
-        Kind::Single => real().map(single),
-        Kind::Double => real().map(double),
+        Kind::Half => half(f64::from(real(value)? as f32)).ok_or(ErrorClass::OverflowError),
+        Kind::Single => real(value).map(single),
+        Kind::Double => real(value).map(double),
+        Kind::SingleComplex => parts(value).map(|parts| both(parts, single)),
+        Kind::DoubleComplex => parts(value).map(|parts| both(parts, double)),
         Kind::Wide => {
             let Value::Str(text) = value else { return Err(ErrorClass::TypeError) };
             let mut letters = text.chars();
@@ -175,7 +174,7 @@ pub fn set(code: TypeCode, value: &Value) -> Result<Packed, ErrorClass> {
                 _ => Err(ErrorClass::TypeError),
             }
         }
-        Kind::Bool | Kind::Char => unreachable!("no type code is {}", code.letter()),
+        Kind::Bool | Kind::Char => unreachable!("no type code is {}", code.name()),
     }
 }
 
@@ -188,6 +187,8 @@ enum Kind {
     Half,
     Single,
     Double,
+    SingleComplex,
+    DoubleComplex,
     Wide,
 }
 
@@ -208,6 +209,8 @@ fn kind(code: Code) -> Kind {
         Code::Half => Kind::Half,
         Code::Float => Kind::Single,
         Code::Double => Kind::Double,
+        Code::FloatComplex => Kind::SingleComplex,
+        Code::DoubleComplex => Kind::DoubleComplex,
         Code::Wide => Kind::Wide,
     }
 }
@@ -223,14 +226,10 @@ fn number(version: Version, kind: Kind, bytes: &[u8]) -> Item {
         Kind::Signed => Item::Int(wide(true)),
         Kind::Unsigned => Item::Int(wide(false)),
         Kind::Half => Item::Float(half_to_f64(version, u16::from_le_bytes([bytes[0], bytes[1]]))),
-        Kind::Single => {
-            let raw = bytes.try_into().expect("an item of format f has four bytes");
-            Item::Float(f64::from(f32::from_le_bytes(raw)))
-        }
-        Kind::Double => {
-            let raw = bytes.try_into().expect("an item of format d has eight bytes");
-            Item::Float(f64::from_le_bytes(raw))
-        }
+        Kind::Single => Item::Float(single_to_f64(bytes)),
+        Kind::Double => Item::Float(double_to_f64(bytes)),
+        Kind::SingleComplex => Item::Complex(single_to_f64(&bytes[..4]), single_to_f64(&bytes[4..])),
+        Kind::DoubleComplex => Item::Complex(double_to_f64(&bytes[..8]), double_to_f64(&bytes[8..])),
         Kind::Bool | Kind::Char | Kind::Wide => unreachable!("these are no numbers"),
     }
 }
@@ -257,19 +256,41 @@ fn double(value: f64) -> Packed {
     SmallVec::from_slice(&value.to_le_bytes())
 }
 
-fn int(arg: &Arg) -> Result<i128, ErrorClass> {
-    match arg {
-        Arg::Int(value) => Ok(value.value()),
+/// The real part and the imaginary one.
+fn both((real, imaginary): (f64, f64), part: fn(f64) -> Packed) -> Packed {
+    let mut bytes = part(real);
+    bytes.extend_from_slice(&part(imaginary));
+    bytes
+}
+
+fn int(value: &Value) -> Result<i128, ErrorClass> {
+    match value {
+        Value::Int(value) => Ok(*value),
+        Value::Bool(value) => Ok(i128::from(*value)),
         _ => Err(ErrorClass::TypeError),
     }
 }
 
-fn real(arg: &Arg) -> Result<f64, ErrorClass> {
-    match arg {
-        Arg::Float(value) => Ok(value.value()),
-        Arg::Int(value) => Ok(value.value() as f64),
-        _ => Err(ErrorClass::TypeError),
+fn real(value: &Value) -> Result<f64, ErrorClass> {
+    match value {
+        Value::Float(value) => Ok(value.value()),
+        _ => int(value).map(|int| int as f64),
     }
+}
+
+fn parts(value: &Value) -> Result<(f64, f64), ErrorClass> {
+    match value {
+        Value::Complex(real, imaginary) => Ok((real.value(), imaginary.value())),
+        _ => real(value).map(|real| (real, 0.0)),
+    }
+}
+
+fn single_to_f64(bytes: &[u8]) -> f64 {
+    f32::from_le_bytes(bytes.try_into().expect("a `float` of C has four bytes")).into()
+}
+
+fn double_to_f64(bytes: &[u8]) -> f64 {
+    f64::from_le_bytes(bytes.try_into().expect("a `double` of C has eight bytes"))
 }
 
 fn half_to_f64(version: Version, half: u16) -> f64 {

@@ -344,7 +344,7 @@ fn loose(flavour: Flavour, bytes: &[u8]) -> Value {
     match flavour {
         Flavour::Bytes => Value::Bytes(bytes.into()),
         Flavour::ByteArray => Value::ByteArray(bytes.into()),
-        Flavour::Array(code) => Value::Array(code.letter(), bytes.into()),
+        Flavour::Array(code) => Value::Array(code, bytes.into()),
         other => Value::Foreign(other.class().name().into()),
     }
 }
@@ -425,11 +425,12 @@ fn ints(bytes: &[u8]) -> Vec<Value> {
 }
 
 /// The value of a literal; of anything else, something that equals nothing.
-fn literal(arg: &Arg) -> Value {
+pub(super) fn literal(arg: &Arg) -> Value {
     match arg {
         Arg::None => Value::None,
         Arg::Int(int) => Value::Int(int.value()),
         Arg::Float(float) => Value::Float(*float),
+        Arg::Complex(real, imaginary) => Value::Complex(*real, *imaginary),
         Arg::Bytes(bytes) => Value::Bytes((**bytes).into()),
         Arg::Str(text) => Value::Str(text.clone()),
         Arg::List(items) => Value::List(items.iter().map(literal).collect()),

@@ -203,7 +203,7 @@ impl fmt::Display for Picture {
             Picture::Exporter { flavour, bytes, cursor } => {
                 write!(f, "{}(", flavour.class().name())?;
                 if let Flavour::Array(code) = flavour {
-                    write!(f, "\"{}\", ", code.letter())?;
+                    write!(f, "\"{}\", ", code.name())?;
                 }
                 write_bytes(f, bytes)?;
                 f.write_str(")")?;

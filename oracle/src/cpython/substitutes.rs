@@ -7,7 +7,7 @@
 //! [`OTHERWISE`], is done by its meaning on the memory of the object, as the native subject does it. There is no list of
 //! what is asked of whom: a method that a class gains is asked from then on.
 
-use buflock::exporter::{ByteOrder, Bytes, CArray, Code, Dims, Format, Layout, Provider, Stream, View};
+use buflock::exporter::{Bytes, CArray, Dims, Format, Layout, Provider, Stream, View};
 use buflock::history::{Outcome, Value};
 use buflock::program::{Arg, Class, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock::subject::{Native, Subject, Version};
@@ -254,24 +254,12 @@ fn layout(fields: &ViewFields<'_>) -> Layout {
     let dims = |dims: &[isize]| Dims::new(dims).expect("a memoryview has no more dimensions");
     Layout {
         offset: fields.offset,
-        format: format(&fields.format.text().to_string_lossy()).expect("programs make no other formats"),
+        format: Format::read(&fields.format.text().to_string_lossy())
+            .expect("programs make no other formats"),
         shape: dims(fields.shape),
         strides: dims(fields.strides),
         readonly: fields.readonly,
     }
-}
-
-/// The format that is written so.
-fn format(text: &str) -> Option<Format> {
-    let mut letters = text.chars();
-    let first = letters.next()?;
-    let (at, order) = match first {
-        '@' => (true, None),
-        '<' => (false, Some(ByteOrder::Little)),
-        '>' => (false, Some(ByteOrder::Big)),
-        _ => return Some(Format::new(Code::from_char(first)?)),
-    };
-    Some(Format { at, order, code: Code::from_char(letters.next()?)? })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use buflock::exporter::{self, Code, Exported, Operation, Provider, TypeCode};
 use pyo3::exceptions::{PyEOFError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyComplex, PyComplexMethods, PyString};
 use pyo3::{IntoPyObjectExt, ffi};
 
 use super::items::{self, Source};
@@ -18,25 +18,6 @@ use super::sequence::{self, Sequence};
 #[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct Array(pub(super) exporter::Array);
-
-/// The format of each type code.
-const FORMATS: [(char, &CStr); 15] = [
-    ('b', c"b"),
-    ('B', c"B"),
-    ('u', c"w"),
-    ('w', c"w"),
-    ('h', c"h"),
-    ('H', c"H"),
-    ('i', c"i"),
-    ('I', c"I"),
-    ('l', c"l"),
-    ('L', c"L"),
-    ('q', c"q"),
-    ('Q', c"Q"),
-    ('e', c"e"),
-    ('f', c"f"),
-    ('d', c"d"),
-];
 
 /// Conversions between Python's values and native items, one row for each type in C.
 macro_rules! natives {
@@ -50,6 +31,10 @@ macro_rules! natives {
                     let float = f64::from(value.extract::<f64>()? as f32);
                     value.py().import("struct")?.call_method1("pack", ("=e", float))?.extract()
                 }
+                Code::FloatComplex => {
+                    Ok(parts(value)?.map(|part| (part as f32).to_ne_bytes()).concat())
+                }
+                Code::DoubleComplex => Ok(parts(value)?.map(f64::to_ne_bytes).concat()),
                 other => unreachable!("no type code has the format {other}"),
             }
         }
@@ -63,6 +48,14 @@ macro_rules! natives {
                 Code::Half => {
                     let items = py.import("struct")?.call_method1("unpack", ("=e", PyBytes::new(py, item)))?;
                     Ok(items.get_item(0)?.unbind())
+                }
+                Code::FloatComplex | Code::DoubleComplex => {
+                    let (real, imaginary) = item.split_at(code.number());
+                    let part = |bytes: &[u8]| match bytes.try_into() {
+                        Ok(bytes) => f64::from(f32::from_ne_bytes(bytes)),
+                        Err(_) => f64::from_ne_bytes(bytes.try_into().expect(whole)),
+                    };
+                    Ok(PyComplex::from_doubles(py, part(real), part(imaginary)).into_any().unbind())
                 }
                 other => unreachable!("no type code has the format {other}"),
             }
@@ -83,6 +76,18 @@ natives! {
     UnsignedLongLong std::ffi::c_ulonglong;
     Float f32;
     Double f64;
+}
+
+/// The real part and the imaginary one of a number, or of what is converted to one; a `str` is not.
+fn parts(value: &Bound<'_, PyAny>) -> PyResult<[f64; 2]> {
+    let number = match value.cast::<PyComplex>() {
+        Ok(number) => number.clone(),
+        Err(_) if value.is_instance_of::<PyString>() => {
+            return Err(PyTypeError::new_err("an item is a complex number"));
+        }
+        Err(_) => value.py().get_type::<PyComplex>().call1((value,))?.cast_into()?,
+    };
+    Ok([number.real(), number.imag()])
 }
 
 /// UTF-32 in the order of this machine, in which a character may be half of a surrogate pair, as in a `str`.
@@ -148,9 +153,9 @@ impl Array {
     /// What the items are compared as. Characters of one type are by their numbers, since any number may be there; those
     /// of `u` have a sign.
     fn compared(&self, alike: bool) -> Code {
-        match self.0.code().letter() {
-            'u' if alike => Code::Int,
-            'w' if alike => Code::UnsignedInt,
+        match self.0.code().name() {
+            "u" if alike => Code::Int,
+            "w" if alike => Code::UnsignedInt,
             _ => self.0.code().code(),
         }
     }
@@ -187,10 +192,9 @@ impl Array {
     /// Items of a type code of the module `array`; of `bytes`, the memory itself.
     #[new]
     #[pyo3(signature = (typecode, items = None, /))]
-    fn new(typecode: char, items: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let known = FORMATS.iter().any(|(letter, _)| *letter == typecode);
-        let code = TypeCode::of_letter(typecode).filter(|_| known).ok_or_else(|| {
-            let all: String = FORMATS.iter().map(|(letter, _)| letter).collect();
+    fn new(typecode: &str, items: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let code = TypeCode::named(typecode).ok_or_else(|| {
+            let all = TypeCode::ALL.map(TypeCode::name).join(", ");
             PyValueError::new_err(format!("bad typecode (must be one of {all})"))
         })?;
         let own = Self(exporter::Array::new(code, &[]));
@@ -204,8 +208,8 @@ impl Array {
 
     /// The type code.
     #[getter]
-    fn typecode(&self) -> char {
-        self.0.code().letter()
+    fn typecode(&self) -> &'static str {
+        self.0.code().name()
     }
 
     /// Bytes per item.
@@ -287,7 +291,7 @@ impl Array {
         sequence::reverse(self);
     }
 
-    /// Reverses the bytes of each item in place.
+    /// Reverses the bytes of each number in place, of which a complex one has two.
     fn byteswap(&self) {
         self.0.operate(|operation| operation.byteswap());
     }
@@ -356,8 +360,7 @@ impl Array {
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let own = slf.get().0.clone();
-        let format = FORMATS.iter().find(|(letter, _)| *letter == own.code().letter());
-        let (_, format) = format.expect("every type code has a format");
+        let format = own.code().code().as_c_str();
         let items = Items { format, itemsize: own.code().itemsize(), readonly: false };
         // SAFETY: CPython passes a structure to be filled in.
         unsafe { lend::get_buffer(slf.into_any(), view, flags, items, || Ok::<_, PyErr>(own.acquire_raw())) }

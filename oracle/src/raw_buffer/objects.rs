@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::sync::OnceLock;
 
-use buflock::exporter::Provider;
+use buflock::exporter::{Provider, TypeCode};
 use buflock::subject::{Picture, native};
 use pyo3::types::{PyAnyMethods, PyDict, PyDictMethods};
 use pyo3::{Borrowed, PyResult, Python, ffi};
@@ -24,8 +24,16 @@ struct ArrayObject {
 
 #[repr(C)]
 struct ArrayDescr {
-    typecode: c_char,
+    /// From 3.15 on a string of C, before it one letter.
+    typecode: [c_char; if cfg!(Py_3_15) { 3 } else { 1 }],
     itemsize: c_int,
+}
+
+impl ArrayDescr {
+    fn code(&self) -> Option<TypeCode> {
+        let name = self.typecode.map(|byte| byte as u8);
+        TypeCode::named(std::str::from_utf8(&name).ok()?.trim_end_matches('\0'))
+    }
 }
 
 /// `Modules/mmapmodule.c`
@@ -114,7 +122,10 @@ pub fn know(py: Python<'_>) -> Result<(), String> {
         Some(modules.look(object.as_ptr())?.is(expected))
     };
     let expected = [
-        (c"__import__('array').array('H', b'abcd')", Seen { bytes: b"abcd", cursor: 0, code: Some('H') }),
+        (
+            c"__import__('array').array('H', b'abcd')",
+            Seen { bytes: b"abcd", cursor: 0, code: TypeCode::named("H") },
+        ),
         (c"__import__('io').BytesIO(b'abcd')", Seen { bytes: b"abcd", cursor: 0, code: None }),
         (
             c"(__import__('ctypes').c_ubyte * 4).from_buffer_copy(b'abcd')",
@@ -138,7 +149,7 @@ pub fn know(py: Python<'_>) -> Result<(), String> {
 struct Seen {
     bytes: &'static [u8],
     cursor: usize,
-    code: Option<char>,
+    code: Option<TypeCode>,
 }
 
 /// Where the memory of such an object is, and what else is to be seen of it.
@@ -151,7 +162,7 @@ pub(super) struct Block {
     /// Where it stands.
     pub cursor: usize,
     /// The type of its items, if it is an array.
-    pub code: Option<char>,
+    pub code: Option<TypeCode>,
 }
 
 impl Block {
@@ -198,7 +209,7 @@ impl Modules {
                 let descr = &*array.ob_descr;
                 let start = if array.ob_item.is_null() { self.empty as *const c_char } else { array.ob_item };
                 let length = ffi::Py_SIZE(object) as usize * descr.itemsize as usize;
-                Some(Block { start, length, cursor: 0, code: Some(descr.typecode as u8 as char) })
+                Some(Block { start, length, cursor: 0, code: descr.code() })
             } else if kind == self.map {
                 let map = &*object.cast::<MapObject>();
                 Some(Block {
@@ -278,9 +289,7 @@ pub(super) fn contents(exporter: &Provider) -> Vec<u8> {
 fn block_of(exporter: &Provider) -> Block {
     let ((start, length), cursor, code) = match exporter {
         Provider::ByteArray(array) => (array.operate(|own| (own.address(), own.len())), 0, None),
-        Provider::Array(array) => {
-            (array.operate(|own| (own.address(), own.len())), 0, Some(array.code().letter()))
-        }
+        Provider::Array(array) => (array.operate(|own| (own.address(), own.len())), 0, Some(array.code())),
         Provider::Mmap(map) => {
             (map.operate(|own| (own.address(), own.len())).unwrap_or_default(), map.cursor(), None)
         }

@@ -71,7 +71,7 @@ fn failed(error: LockError) -> Answer {
 }
 
 fn doubles() -> Array {
-    Array::new(TypeCode::of_letter('d').unwrap(), &[7; 24])
+    Array::new(TypeCode::named("d").unwrap(), &[7; 24])
 }
 
 /// One of each that is locked for writing, of 24 bytes.

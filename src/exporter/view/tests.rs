@@ -223,7 +223,8 @@ fn items_of_every_code_read_the_same_in_both_byte_orders() {
         let of = |format| view.derive(Layout::bytes(2 * size, false).recast(format, &[2])).unwrap();
         let item: Vec<u8> = (1..=size as u8).collect();
         of(swapped).write_item(&[-1], &item).unwrap();
-        let reversed: Vec<u8> = item.iter().rev().copied().collect();
+        let reversed: Vec<u8> =
+            item.chunks(code.number()).flat_map(|number| number.iter().rev()).copied().collect();
         let mut out = vec![0; size];
         of(swapped).read_item(&[1], &mut out).unwrap();
         assert_eq!(out, item);
@@ -236,7 +237,7 @@ fn items_of_every_code_read_the_same_in_both_byte_orders() {
 #[test]
 fn a_byteswapped_array_reads_as_before_in_the_other_byte_order() {
     let items: Vec<u8> = [1_i32, -2].into_iter().flat_map(i32::to_ne_bytes).collect();
-    let array = Array::new(TypeCode::of_letter('i').unwrap(), &items);
+    let array = Array::new(TypeCode::named("i").unwrap(), &items);
     let view = View::new(array.export());
     let layout = view.layout().unwrap().clone();
     let swapped = layout.format.in_order(ByteOrder::NATIVE.opposite()).unwrap();

@@ -191,7 +191,7 @@ pub(super) fn mostly(choices: &mut impl Choices, usual: i64, others: &[i64]) -> 
 /// Formats of a cast: all that memoryview knows, some twice, and some that it does not.
 const FORMATS: &[&str] = &[
     "B", "B", "b", "c", "H", "h", "I", "i", "L", "l", "Q", "q", "N", "n", "f", "d", "?", "P", "e", "@B",
-    "@H", "@I", "", "x", "<H", "BB", "@", "3B", "F",
+    "@H", "@I", "Zf", "Zd", "@Zf", "", "x", "<H", "BB", "@", "3B", "F", "<Zf",
 ];
 
 pub(super) fn extreme(choices: &mut impl Choices) -> Int {
@@ -279,6 +279,7 @@ pub(super) fn list(choices: &mut impl Choices) -> Arg {
 pub(super) fn item(choices: &mut impl Choices, sketch: &Sketch, receiver: Option<Slot>, length: i64) -> Arg {
     match choices.below(32) {
         0..=10 => byte(choices),
+        11 if choices.chance(1, 4) => arrays::complex(choices),
         11 => Arg::Float(Float::new(*choices.pick(&[0.5, -0.0, 1e300, f64::INFINITY, f64::NAN, 7.0]))),
         12 => Arg::int(*choices.pick(&[
             127,
@@ -388,6 +389,7 @@ pub(super) fn wrong_type(choices: &mut impl Choices, sketch: &Sketch) -> Arg {
     match choices.below(8) {
         0 => Arg::None,
         1 => Arg::Str((*choices.pick(&["a", "", "abc"])).into()),
+        2 if choices.chance(1, 2) => arrays::complex(choices),
         2 => Arg::Float(Float::new(1.5)),
         3 => Arg::Int(extreme(choices)),
         4 => list(choices),

@@ -8,10 +8,11 @@ use crate::program::{Arg, Float, Int, Role, Slot, SlotKind, limits};
 /// Type codes: all that some version of Python has, some twice.
 const CODES: &[&str] = &[
     "B", "B", "B", "b", "u", "u", "w", "h", "H", "H", "i", "I", "I", "l", "L", "q", "Q", "f", "d", "d", "e",
+    "Zf", "Zd",
 ];
 
 /// What is no type code.
-const NO_CODES: &[&str] = &["x", "c", "", "BB", "\u{e9}", "\0"];
+const NO_CODES: &[&str] = &["x", "c", "", "BB", "\u{e9}", "\0", "Z", "Zff"];
 
 /// Characters: of each length in UTF-8, and what is no character.
 const LETTERS: &[&str] = &["a", "b", "c", "d", "a", "b", "\u{e9}", "\u{20ac}", "\u{1f600}", "\0", "ab", ""];
@@ -34,7 +35,7 @@ pub(super) fn source_of_nothing(choices: &mut impl Choices, sketch: &Sketch) -> 
 /// The type that the first argument names.
 pub(super) fn named_type(before: &[Arg]) -> Option<TypeCode> {
     match before.first() {
-        Some(Arg::Str(text)) => TypeCode::of_letter(text.chars().next()?),
+        Some(Arg::Str(text)) => TypeCode::named(text),
         _ => None,
     }
 }
@@ -79,8 +80,8 @@ fn array(choices: &mut impl Choices, sketch: &Sketch, code: TypeCode) -> Arg {
 
 /// What an array of this type is made of.
 pub(super) fn source(choices: &mut impl Choices, sketch: &Sketch, code: TypeCode) -> Arg {
-    // Before `w` and `e` were type codes, nothing was made of them.
-    let simple = matches!(code.letter(), 'w' | 'e') && choices.chance(15, 16);
+    // Before these were type codes, nothing was made of them.
+    let simple = matches!(code.name(), "w" | "e" | "Zf" | "Zd") && choices.chance(15, 16);
     match choices.below(if simple { 9 } else { 16 }) {
         0..=4 => items(choices, code),
         5..=8 => bytes(choices, code),
@@ -112,22 +113,33 @@ fn item(choices: &mut impl Choices, code: TypeCode) -> Arg {
         // A byte order mark is a character like any other.
         Code::Wide if choices.chance(1, 64) => Arg::Str("\u{feff}".into()),
         Code::Wide => Arg::Str((*choices.pick(LETTERS)).into()),
-        Code::Half | Code::Float | Code::Double => match choices.below(4) {
-            0 => Arg::int(i64::from(choices.below(4))),
-            1 => Arg::Float(Float::new(*choices.pick(&[
-                -0.0,
-                f64::NAN,
-                f64::INFINITY,
-                1e300,
-                65519.0,
-                65520.0,
-                0.1,
-                1e-7,
-            ]))),
-            _ => Arg::Float(Float::new(f64::from(choices.below(8)) / 2.0 - 1.0)),
-        },
-        _ => integer(choices, 8 * code.itemsize() as u32, code.letter().is_ascii_lowercase()),
+        Code::FloatComplex | Code::DoubleComplex if choices.chance(1, 2) => complex(choices),
+        Code::Half | Code::Float | Code::Double | Code::FloatComplex | Code::DoubleComplex => {
+            if choices.chance(1, 4) {
+                Arg::int(i64::from(choices.below(4)))
+            } else {
+                Arg::Float(float(choices))
+            }
+        }
+        _ => integer(
+            choices,
+            8 * code.itemsize() as u32,
+            code.name().starts_with(|c: char| c.is_ascii_lowercase()),
+        ),
     }
+}
+
+fn float(choices: &mut impl Choices) -> Float {
+    Float::new(match choices.below(3) {
+        0 => *choices.pick(&[-0.0, f64::NAN, f64::INFINITY, 1e300, 65519.0, 65520.0, 0.1, 1e-7]),
+        _ => f64::from(choices.below(8)) / 2.0 - 1.0,
+    })
+}
+
+/// A complex number, one in two of which is real.
+pub(super) fn complex(choices: &mut impl Choices) -> Arg {
+    let imaginary = if choices.chance(1, 2) { Float::new(0.0) } else { float(choices) };
+    Arg::Complex(float(choices), imaginary)
 }
 
 fn integer(choices: &mut impl Choices, bits: u32, signed: bool) -> Arg {
@@ -150,17 +162,21 @@ fn bytes(choices: &mut impl Choices, code: TypeCode) -> Arg {
     let count = choices.below(most + 1);
     let mut bytes = Vec::new();
     for _ in 0..count {
-        let mut item = [0; 8];
+        let mut item = [0; 16];
         match code.code() {
             Code::Wide => {
                 let letter = *choices.pick(&[0x61, 0x62, 0x63, 0x61, 0x20ac, 0xd800, 0x11_0000, 1 << 31]);
                 item[..4].copy_from_slice(&u32::to_le_bytes(letter));
             }
-            Code::Half | Code::Float | Code::Double if choices.chance(3, 4) => {
-                // The upper bytes of a number: of NaN and infinity among others.
-                let upper =
-                    *choices.pick(&[[0, 0x3C], [0, 0x40], [1, 0x7C], [0xC0, 0x7F], [0xF0, 0xFF], [0, 0x80]]);
-                item[code.itemsize() - 2..code.itemsize()].copy_from_slice(&upper);
+            Code::Half | Code::Float | Code::Double | Code::FloatComplex | Code::DoubleComplex
+                if choices.chance(3, 4) =>
+            {
+                // The upper bytes of each number: of NaN and infinity among others.
+                let size = code.code().number();
+                for number in item[..code.itemsize()].chunks_exact_mut(size) {
+                    let uppers = [[0, 0x3C], [0, 0x40], [1, 0x7C], [0xC0, 0x7F], [0xF0, 0xFF], [0, 0x80]];
+                    number[size - 2..].copy_from_slice(&uppers[choices.below(6) as usize]);
+                }
             }
             _ => item.fill_with(|| if choices.chance(1, 4) { 0 } else { b'a' + choices.below(4) as u8 }),
         }

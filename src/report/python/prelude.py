@@ -12,6 +12,8 @@ def same(found, expected):
         return (found.typecode, found.tobytes()) == (expected.typecode, expected.tobytes())
     if isinstance(found, float):
         return found == expected or (found != found and expected != expected)
+    if isinstance(found, complex):
+        return same(found.real, expected.real) and same(found.imag, expected.imag)
     if isinstance(found, (list, tuple)):
         return len(found) == len(expected) and all(map(same, found, expected))
     return found == expected
@@ -25,6 +27,8 @@ def show(value):
             return "memoryview that raises " + type(error).__name__
     if type(value).__name__ == "array":
         return "array.array(%r, %r)" % (value.typecode, value.tobytes())
+    if isinstance(value, complex):
+        return "complex(%s, %s)" % (show(value.real), show(value.imag))
     return repr(value)
 
 

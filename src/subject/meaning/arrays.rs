@@ -55,14 +55,11 @@ fn letters(version: Version, arg: &Arg) -> Result<&str> {
 
 /// The type code of these letters, if the version has it.
 fn type_code(version: Version, letters: &str) -> Option<TypeCode> {
-    let mut all = letters.chars();
-    let code = TypeCode::of_letter(all.next()?)?;
-    let known = match code.letter() {
-        'w' => version.since(13),
-        'e' => version.since(15),
+    TypeCode::named(letters).filter(|code| match code.name() {
+        "w" => version.since(13),
+        "e" | "Zf" | "Zd" => version.since(15),
         _ => true,
-    };
-    (known && all.next().is_none()).then_some(code)
+    })
 }
 
 /// Whether the items are characters.
@@ -200,7 +197,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }),
         Op::ByteSwap => heap.operate(slot, |memory| {
             let mut bytes = memory.contents();
-            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            bytes.chunks_exact_mut(code.code().number()).for_each(<[u8]>::reverse);
             memory.write(0, 1, &bytes);
             Ok(Value::None)
         }),
@@ -229,7 +226,7 @@ fn describe<H: Heap>(heap: &mut H, op: Op, slot: Slot, code: TypeCode) -> Result
         Op::List | Op::ToList => Value::List(items(heap, slot, code)?),
         Op::ToBytes => Value::Bytes(contents(heap, slot).as_slice().into()),
         Op::ToUnicode => to_unicode(code, &contents(heap, slot))?,
-        Op::TypeCode => Value::Str(code.letter().to_string().into()),
+        Op::TypeCode => Value::Str(code.name().into()),
         Op::ItemSize => Value::Int(code.itemsize() as i128),
         // The address counts from the begin of the memory.
         Op::BufferInfo => Value::Tuple(vec![Value::Int(0), Value::Int(length(heap, slot)? as i128)]),
@@ -407,7 +404,7 @@ fn to_unicode(code: TypeCode, bytes: &[u8]) -> Result {
     if !is_wide(code) {
         return Err(ErrorClass::ValueError.into());
     }
-    let strict = code.letter() == 'w';
+    let strict = code.name() == "w";
     let codes = || bytes.chunks_exact(code.itemsize()).map(item::code_point);
     if strict && codes().any(|code| char::from_u32(code).is_none()) {
         return Err(ErrorClass::UnicodeDecodeError.into());

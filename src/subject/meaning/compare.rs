@@ -190,6 +190,12 @@ fn is_known(format: Format) -> bool {
 pub(super) fn same_value(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Float(one), Value::Float(other)) => one.value() == other.value(),
+        (Value::Complex(real, imaginary), Value::Complex(other, other_imaginary)) => {
+            real.value() == other.value() && imaginary.value() == other_imaginary.value()
+        }
+        (Value::Complex(real, imaginary), value) | (value, Value::Complex(real, imaginary)) => {
+            imaginary.value() == 0.0 && same_value(&Value::Float(*real), value)
+        }
         (Value::Float(float), value) | (value, Value::Float(float)) => {
             number(value).is_some_and(|int| float.value() == int as f64 && float.value() as i128 == int)
         }

@@ -130,7 +130,7 @@ pub(super) fn struct_format(arg: &Arg) -> Result<Option<Format>> {
     };
     match code {
         [] => Ok(None),
-        [code] => match Code::from_char(char::from(*code)) {
+        [_] => match std::str::from_utf8(code).ok().and_then(Code::named) {
             Some(code) => Ok(Some(Format { order, ..Format::new(code) })),
             None => Err(ErrorClass::StructError.into()),
         },

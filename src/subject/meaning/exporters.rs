@@ -523,7 +523,9 @@ fn set_item<H: Heap>(heap: &mut H, step: &Step) -> Result {
     };
     let mut slice = index::slice(heap, bounds)?;
     let bytes = match value {
-        Arg::Int(_) | Arg::Float(_) | Arg::Str(_) => return Err(ErrorClass::TypeError.into()),
+        Arg::Int(_) | Arg::Float(_) | Arg::Complex(..) | Arg::Str(_) => {
+            return Err(ErrorClass::TypeError.into());
+        }
         // `PyNumber_Check`
         Arg::Hook(hook) if matches!(hook.protocol, Protocol::Index | Protocol::Float) => {
             return Err(ErrorClass::TypeError.into());

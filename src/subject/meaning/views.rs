@@ -286,10 +286,12 @@ fn cast_format<H: Heap>(heap: &H, text: &str) -> Result<Format> {
     // It is a C string from here on.
     let text = text.split('\0').next().unwrap_or_default();
     let format = Format::parse(text).ok_or(ErrorClass::ValueError)?;
-    if format.code == Code::Half && !heap.version().since(12) {
-        return Err(ErrorClass::ValueError.into());
-    }
-    Ok(format)
+    let known = match format.code {
+        Code::Half => heap.version().since(12),
+        Code::FloatComplex | Code::DoubleComplex => heap.version().since(15),
+        _ => true,
+    };
+    if known { Ok(format) } else { Err(ErrorClass::ValueError.into()) }
 }
 
 /// `copy_shape`: ints above zero whose product does not overflow.
@@ -343,10 +345,9 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn nth<H: Heap>(heap: &H, view: Slot, place: usize) -> Result<Option<Value>> {
     let layout = heap.layout(view)?;
     check_format(layout)?;
-    let mut bytes = [0; 8];
-    let bytes = &mut bytes[..layout.itemsize()];
-    heap.read(view, offset(layout, [Ok(place as isize)])?, bytes)?;
-    unpack(heap, layout.format, bytes).map(Some)
+    let mut bytes = item::Packed::from_elem(0, layout.itemsize());
+    heap.read(view, offset(layout, [Ok(place as isize)])?, &mut bytes)?;
+    unpack(heap, layout.format, &bytes).map(Some)
 }
 
 /// Looks again at a view whose arguments may have released it. Before gh-92888, memory that is gone by then is gone on with.
@@ -399,10 +400,9 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     };
     let layout = heap.layout(view)?;
     let single = |heap: &H, layout: &Layout, offset: isize| {
-        let mut bytes = [0; 8];
-        let bytes = &mut bytes[..layout.itemsize()];
-        heap.read(view, offset, bytes)?;
-        unpack(heap, layout.format, bytes)
+        let mut bytes = item::Packed::from_elem(0, layout.itemsize());
+        heap.read(view, offset, &mut bytes)?;
+        unpack(heap, layout.format, &bytes)
     };
     if layout.ndim() == 0 {
         return match key {
@@ -539,6 +539,7 @@ pub(super) fn truth<H: Heap>(heap: &mut H, arg: &Arg) -> std::result::Result<boo
         Arg::None => false,
         Arg::Int(int) => int.value() != 0,
         Arg::Float(float) => float.value() != 0.0,
+        Arg::Complex(real, imaginary) => real.value() != 0.0 || imaginary.value() != 0.0,
         Arg::Bytes(bytes) => !bytes.is_empty(),
         Arg::Str(text) => !text.is_empty(),
         Arg::List(items) | Arg::Tuple(items) => !items.is_empty(),

@@ -24,7 +24,10 @@ pub fn less<H: Heap>(heap: &mut H, one: Slot, other: Slot) -> Result<bool> {
     match difference(heap.version(), &one, &other)? {
         None => Ok(one.items() < other.items()),
         Some((Item::Letter(left), Item::Letter(right))) => Ok(left < right),
-        Some((Item::Letter(_), _) | (_, Item::Letter(_))) => Err(ErrorClass::TypeError.into()),
+        // What has no order, or is of another kind.
+        Some((Item::Letter(_) | Item::Complex(..), _) | (_, Item::Letter(_) | Item::Complex(..))) => {
+            Err(ErrorClass::TypeError.into())
+        }
         Some((left, right)) => Ok(order(left, right).is_some_and(Ordering::is_lt)),
     }
 }
@@ -49,9 +52,9 @@ impl Side {
 fn difference(version: Version, one: &Side, other: &Side) -> Result<Option<(Item, Item)>> {
     // Of the same type, what is no character can be compared all the same.
     let fast = one.code == other.code && one.code.code() == Code::Wide;
-    let read = |side: &Side, bytes: &[u8]| match side.code.letter() {
+    let read = |side: &Side, bytes: &[u8]| match side.code.name() {
         // `wchar_t` has a sign where `Py_UCS4` has none.
-        'u' if fast => Ok(Item::Int(i128::from(item::code_point(bytes) as std::ffi::c_int))),
+        "u" if fast => Ok(Item::Int(i128::from(item::code_point(bytes) as std::ffi::c_int))),
         _ if fast => Ok(Item::Int(item::code_point(bytes).into())),
         _ => item::get(version, side.code, bytes),
     };
@@ -62,6 +65,12 @@ fn difference(version: Version, one: &Side, other: &Side) -> Result<Option<(Item
         let same = match (left, right) {
             (Item::Letter(left), Item::Letter(right)) => left == right,
             (Item::Letter(_), _) | (_, Item::Letter(_)) => false,
+            (Item::Complex(real, imaginary), Item::Complex(other, other_imaginary)) => {
+                (real, imaginary) == (other, other_imaginary)
+            }
+            (Item::Complex(real, imaginary), other) | (other, Item::Complex(real, imaginary)) => {
+                imaginary == 0.0 && order(Item::Float(real), other) == Some(Ordering::Equal)
+            }
             _ => order(left, right) == Some(Ordering::Equal),
         };
         if !same {

@@ -161,6 +161,11 @@ impl Lender {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The object whose memory it lends.
+    pub fn source(&self) -> &Provider {
+        &self.0.source
+    }
+
     /// What its class does.
     pub fn body(&self) -> Body {
         self.0.body

@@ -361,6 +361,8 @@ pub trait Heap {
     /// Makes an object of a class with `__buffer__`, in a slot of exports, that lends the memory of the source; a view of
     /// that is made and released to see whether it can.
     fn lend(&mut self, dest: Slot, source: Source<'_>, body: Body) -> Result<(), NotLent>;
+    /// How many bytes such an object may lend at most, without asking it; `None` of any other.
+    fn lends(&self, export: Slot) -> Option<usize>;
     /// How many exports such an object was not given back yet, if its body releases them, else 0; `None` of any other.
     fn outstanding(&self, export: Slot) -> Option<usize>;
     /// Releases it; again is harmless. An object of a class with `__buffer__` lets go of the views that it keeps.

@@ -234,6 +234,17 @@ fn flavour(provider: &Provider) -> Flavour {
     }
 }
 
+/// How many bytes there are at most behind whatever lends some.
+fn bytes_behind(provider: &Provider) -> usize {
+    match provider {
+        Provider::View(view) => view.layout().map_or(0, Layout::nbytes),
+        Provider::Lender(lender) => bytes_behind(lender.source()),
+        Provider::Lent(lent) => lent.view().layout().map_or(0, Layout::nbytes),
+        exporter if is_closed(exporter) => 0,
+        exporter => operate(exporter, |memory| memory.length()),
+    }
+}
+
 /// Runs one operation of an exporter that is not closed.
 fn operate<R>(provider: &Provider, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
     let open = "a closed object is asked nothing";

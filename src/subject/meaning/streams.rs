@@ -274,12 +274,18 @@ fn write_lines<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
     Ok(Value::None)
 }
 
-/// As many bytes as the items of an argument have, or more. Of a stream into itself no more than twice its length is
+/// As many bytes as the items of an argument have, or more; no object is asked that may do something then. Of a stream into itself no more than twice its length is
 /// written: what is written is not read again, and what is read last is written to the end.
 fn most_to_write<H: Heap>(heap: &mut H, arg: &Arg) -> usize {
     match arg {
         Arg::List(items) | Arg::Tuple(items) => {
-            let length = |item: &Arg| bytes_of(heap, item).map_or(0, |bytes| bytes.len());
+            let length = |item: &Arg| {
+                let lends = match item {
+                    Arg::Slot(slot) if slot.kind == SlotKind::Export => heap.lends(*slot),
+                    _ => None,
+                };
+                lends.unwrap_or_else(|| bytes_of(heap, item).map_or(0, |bytes| bytes.len()))
+            };
             items.iter().map(length).sum()
         }
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter && !heap.is_closed(*slot) => {

@@ -34,6 +34,18 @@ impl Model {
         self.retain(managed);
     }
 
+    /// How many bytes there are at most behind whatever lends some.
+    pub(super) fn bytes_behind(&self, object: Id) -> usize {
+        match self.kind(object) {
+            Kind::Gone => 0,
+            Kind::Exporter { bytes, .. } => bytes.len(),
+            Kind::View { layout, .. } => layout.nbytes(),
+            Kind::Managed { owner: behind, .. }
+            | Kind::Lender { source: behind, .. }
+            | Kind::Lent { view: behind, .. } => self.bytes_behind(*behind),
+        }
+    }
+
     /// `slot_bf_getbuffer`: `__buffer__` is called, and what it gives is exported.
     pub(super) fn ask(&mut self, lender: Id) -> Result<(Id, Layout), NotLent> {
         let &Kind::Lender { source, body, ref kept, .. } = self.kind(lender) else {

@@ -385,6 +385,13 @@ impl Heap for Model {
         }
     }
 
+    fn lends(&self, export: Slot) -> Option<usize> {
+        match self.exports[export.at()] {
+            Some(Held::Lender(lender)) => Some(self.bytes_behind(lender)),
+            _ => None,
+        }
+    }
+
     fn outstanding(&self, export: Slot) -> Option<usize> {
         let Some(Held::Lender(lender)) = self.exports[export.at()] else { return None };
         match self.kind(lender) {

@@ -11,7 +11,9 @@ use super::super::heap::{
     next_offset,
 };
 use super::super::item::character;
-use super::{Held, Iteration, Native, Place, Target, cursor, export, flavour, gather, is_closed, operate};
+use super::{
+    Held, Iteration, Native, Place, Target, bytes_behind, cursor, export, flavour, gather, is_closed, operate,
+};
 use crate::exporter::{
     Access, Answer, Array, Body, ByteArray, Bytes, CArray, Closing, Export, Exported, Format, Layout, Lender,
     LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, Text, View,
@@ -256,6 +258,11 @@ impl Heap for Native {
         drop(export(&source)?);
         self.hold_in(dest, Held::Lender(Lender::new(source, body)));
         Ok(())
+    }
+
+    fn lends(&self, export: Slot) -> Option<usize> {
+        let Held::Lender(lender) = &*self.held(export) else { return None };
+        Some(bytes_behind(lender.source()))
     }
 
     fn outstanding(&self, export: Slot) -> Option<usize> {

@@ -723,7 +723,7 @@ fn flavour(py: Python<'_>, object: &Object) -> Option<Flavour> {
         Type::Array => Flavour::Array(raw::typecode(py, object)?),
         Type::Mmap => Flavour::Mmap(Mapping::WRITE),
         Type::BytesIO => Flavour::Stream,
-        Type::CArray => Flavour::CArray,
+        Type::CArray => Flavour::CArray(raw::c_type(py, object)?),
         Type::Text => Flavour::Text(raw::character_width(py, object)),
         _ => return None,
     })

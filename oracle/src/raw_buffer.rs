@@ -17,7 +17,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use buflock::exporter::{Provider, TypeCode};
+use buflock::exporter::{Code, Provider, TypeCode};
 use buflock::subject::native;
 use pyo3::types::PyAnyMethods;
 use pyo3::{Bound, Py, PyAny, Python, ffi};
@@ -584,6 +584,11 @@ pub fn typecode(py: Python<'_>, object: &Object) -> Option<TypeCode> {
 pub fn collect(_: Python<'_>) {
     // SAFETY: the thread is attached.
     unsafe { ffi::PyGC_Collect() };
+}
+
+/// What the items of an array of `ctypes` are, if programs make such arrays.
+pub fn c_type(py: Python<'_>, object: &Object) -> Option<Code> {
+    objects::c_type(py, object)
 }
 
 /// The items of a `list` or a `tuple`.

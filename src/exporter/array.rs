@@ -46,7 +46,8 @@ impl TypeCode {
         Self::of(Code::DoubleComplex),
     ];
 
-    const fn of(code: Code) -> Self {
+    /// That of an array of a type in C may be any code.
+    pub(super) const fn of(code: Code) -> Self {
         Self { code, is_wchar: false }
     }
 

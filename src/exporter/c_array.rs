@@ -1,33 +1,61 @@
-//! Bytes of a fixed number that belong to a type in C: Python's `ctypes.c_ubyte * n`.
+//! Items of a fixed number that belong to a type in C: Python's `ctypes.c_int * n`.
 //!
-//! Nothing resizes it, so that to CPython a release of it is nothing (L6 has the same case); here it is a [`ByteArray`]
+//! Nothing resizes it, so that to CPython a release of it is nothing (L6 has the same case); here it is an [`Array`]
 //! that nobody resizes, and its exports are counted as those of any other. Its format names the byte order, also of
 //! single bytes.
 
 use std::ops::Deref;
 
-use super::{ByteArray, ByteOrder, Code, Export, Format, Layout, Provider};
+use super::{Array, ByteOrder, Code, Export, Format, Layout, Provider, TypeCode};
 
-/// A handle to a fixed number of bytes; a clone is another handle to the same object.
+/// A handle to a fixed number of items; a clone is another handle to the same object.
 #[derive(Debug, Clone)]
-pub struct CArray(ByteArray);
+pub struct CArray(Array);
 
 impl CArray {
-    /// What the type is called; in Python each length has its own.
-    pub const NAME: &'static str = "c_ubyte_Array";
+    /// What the type is called; in Python each type of items and each length has its own.
+    pub const NAME: &'static str = "ctypes.Array";
 
-    /// The format of its items.
-    pub const FORMAT: Format = Format { at: false, order: Some(ByteOrder::NATIVE), code: Code::UnsignedChar };
+    /// What its items may be: what has the same size in C and in a format that names the byte order.
+    pub const CODES: [Code; 12] = [
+        Code::Char,
+        Code::SignedChar,
+        Code::UnsignedChar,
+        Code::Short,
+        Code::UnsignedShort,
+        Code::Int,
+        Code::UnsignedInt,
+        Code::LongLong,
+        Code::UnsignedLongLong,
+        Code::Float,
+        Code::Double,
+        Code::Bool,
+    ];
 
-    /// A new object with these bytes.
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(ByteArray::new(bytes))
+    /// The format of items of one of [`CODES`](Self::CODES).
+    pub const fn format(code: Code) -> Format {
+        Format { at: false, order: Some(ByteOrder::NATIVE), code }
     }
 
-    /// Acquires an export of all the bytes, writable.
+    /// A new object with the items that these bytes are.
+    ///
+    /// # Panics
+    /// If they are not whole items, or if `code` is none of [`CODES`](Self::CODES).
+    pub fn new(code: Code, bytes: &[u8]) -> Self {
+        assert!(Self::CODES.contains(&code), "a type of C has no items of code {code}");
+        Self(Array::new(TypeCode::of(code), bytes))
+    }
+
+    /// What an item is.
+    pub fn item(&self) -> Code {
+        self.0.code().code()
+    }
+
+    /// Acquires an export of all the items, writable.
     pub fn export(&self) -> Export {
         let raw = self.acquire_raw();
-        let layout = Layout::bytes(raw.len, raw.readonly).recast(Self::FORMAT, &[raw.len as isize]);
+        let items = (raw.len / self.item().size()) as isize;
+        let layout = Layout::bytes(raw.len, raw.readonly).recast(Self::format(self.item()), &[items]);
         // SAFETY: `raw` was acquired here from this object, and it is handed over.
         unsafe { Export::from_raw(Provider::CArray(self.clone()), raw, layout) }
     }
@@ -35,9 +63,9 @@ impl CArray {
 
 /// All but its exports is that of the object that it is.
 impl Deref for CArray {
-    type Target = ByteArray;
+    type Target = Array;
 
-    fn deref(&self) -> &ByteArray {
+    fn deref(&self) -> &Array {
         &self.0
     }
 }

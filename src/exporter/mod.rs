@@ -31,7 +31,7 @@
 //! | [`Array`] | `array.array` | writable, moves on resize, in whole items |
 //! | [`Mmap`] | `mmap.mmap` | a file's or the system's, can be closed |
 //! | [`Stream`] | `io.BytesIO` | writable, moves on resize, can be closed; lent out by `getbuffer` alone |
-//! | [`CArray`] | `ctypes.c_ubyte * n` | writable, never moves |
+//! | [`CArray`] | `ctypes.c_int * n` | writable, never moves |
 //! | [`Text`] | `str` | immutable, never moves; locked only |
 //! | [`View`] | `memoryview` | another exporter's, held through one shared managed buffer |
 //!

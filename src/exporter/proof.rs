@@ -21,7 +21,7 @@ use self::threads::{
     Object, Word, closes, consumes, ends, gives_back, lends, map, opens, operates, releases, resizes, shuts,
     together, tries, uses_and_releases, viewed,
 };
-use super::{Array, ByteArray, Bytes, CArray, Fault, Stream, TypeCode, plant};
+use super::{Array, ByteArray, Bytes, CArray, Code, Fault, Stream, TypeCode, plant};
 use crate::sync::loom::{Edge, Half, take_away, used};
 
 mod threads;
@@ -79,7 +79,7 @@ kernels! {
     }
 
     fn an_export_of_an_array_of_ctypes_beside_an_operation() {
-        let object = Object::new(CArray::new(vec![0; 8]));
+        let object = Object::new(CArray::new(Code::UnsignedChar, &[0; 8]));
         together([consumes(&object), resizes(&object)]);
         object.is_at_rest();
     }

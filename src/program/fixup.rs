@@ -115,8 +115,8 @@ fn fix_items(arg: &mut Arg) {
 /// format, a pattern or a file is looked up by its value.
 pub(super) fn takes_hooks(role: Role) -> bool {
     use Role::{
-        Block, Body, ByteOrder, Flags, Format, LockAccess, Numbers, Order, Pattern, ReadOrWrite, Shape,
-        Small, State, StructFormat, TypeCode,
+        Block, Body, ByteOrder, CType, Flags, Format, LockAccess, Numbers, Order, Pattern, ReadOrWrite,
+        Shape, Small, State, StructFormat, TypeCode,
     };
     !matches!(
         role,
@@ -132,6 +132,7 @@ pub(super) fn takes_hooks(role: Role) -> bool {
             | Format
             | ByteOrder
             | LockAccess
+            | CType
             | TypeCode
             | Shape
             | State

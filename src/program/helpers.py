@@ -64,11 +64,20 @@ def Lender(source, body):
     return (SilentLender if body == "silent" else TellingLender)(source, body)
 
 
-def ctypes_array(contents):
-    """An array of ctypes.c_ubyte that owns a copy of these contents."""
+def ctypes_array(contents, code="B"):
+    """An array of ctypes that owns a copy of these contents, as far as they are whole items."""
     import ctypes
+    if not isinstance(code, str):
+        raise TypeError("the code of a type is a str")
+    names = {
+        "c": "char", "b": "byte", "B": "ubyte", "h": "short", "H": "ushort", "i": "int", "I": "uint",
+        "q": "longlong", "Q": "ulonglong", "f": "float", "d": "double", "?": "bool",
+    }
+    if code not in names:
+        raise ValueError("no such type")
+    kind = getattr(ctypes, "c_" + names[code])
     with memoryview(contents) as view:
-        return (ctypes.c_ubyte * view.nbytes).from_buffer_copy(view)
+        return (kind * (view.nbytes // ctypes.sizeof(kind))).from_buffer_copy(view)
 
 
 def digest(data):

@@ -74,7 +74,7 @@ pub enum Class {
     Mmap,
     /// `io.BytesIO`
     BytesIO,
-    /// An array of `ctypes.c_ubyte`.
+    /// An array of `ctypes`.
     CArray,
     /// `pickle.PickleBuffer`, which holds an export as a consumer in C does.
     PickleBuffer,
@@ -239,6 +239,8 @@ pub enum Role {
     State,
     /// The type code of an array.
     TypeCode,
+    /// What the items of an array of `ctypes` are.
+    CType,
     /// What an array of that type code is made of.
     ArraySource,
     /// A list of items of the receiver.
@@ -366,7 +368,7 @@ operations! {
     NewArray: Call("array.array"), Nothing, 1 of [TypeCode ArraySource], Into(Exporter), 20;
     NewMmap: Call("mmap.mmap"), Nothing, 2 of [FileNumber Size MapFlags Protection Access], Into(Exporter), 5;
     MapFile: Call("mapped_file"), Nothing, 1 of [Buffer FileLength Access], Into(Exporter), 1;
-    NewCArray: Call("ctypes_array"), Nothing, 1 of [Buffer], Into(Exporter), 6;
+    NewCArray: Call("ctypes_array"), Nothing, 1 of [Buffer CType], Into(Exporter), 8;
     NewText: Call("Text"), Nothing, 1 of [Text], Into(Exporter), 2;
     Init: Method("__init__"), Exporter, 0 of [Source], Value, 5;
     // Exporters: operations that may resize.

@@ -381,7 +381,9 @@ mod tests {
                 Arg::Slot(Slot::new(SlotKind::Exporter, 1))
             }
             Role::Parts => Arg::List([Arg::bytes(b"a"), Arg::bytes(b"b")].into()),
-            Role::Format | Role::Separator | Role::TypeCode | Role::Text => Arg::Str("B".into()),
+            Role::Format | Role::Separator | Role::TypeCode | Role::CType | Role::Text => {
+                Arg::Str("B".into())
+            }
             Role::Items => Arg::List([Arg::int(97)].into()),
             Role::Buffers => Arg::List([Arg::bytes(b"a")].into()),
             Role::Pattern => Arg::bytes(b"a"),

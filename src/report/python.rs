@@ -260,8 +260,8 @@ fn picture(picture: &Picture) -> String {
         Picture::Exporter { flavour: Flavour::Bytes, bytes, .. } => {
             format!("(\"bytes\", {})", Literal(bytes))
         }
-        Picture::Exporter { flavour: Flavour::CArray, bytes, .. } => {
-            format!("(\"ctypes_array\", {})", Literal(bytes))
+        Picture::Exporter { flavour: Flavour::CArray(code), bytes, .. } => {
+            format!("(\"ctypes_array\", \"{code}\", {})", Literal(bytes))
         }
         Picture::Exporter { flavour: Flavour::Text(_), bytes, .. } => {
             format!("(\"Text\", {})", Literal(bytes))

@@ -106,8 +106,8 @@ pub enum Flavour {
     Array(TypeCode),
     /// `mmap.mmap`: resizable where the system can, and can be closed. It has a cursor.
     Mmap(Mapping),
-    /// An array of `ctypes.c_ubyte`: of a fixed length.
-    CArray,
+    /// An array of `ctypes` with items of this code: of a fixed length.
+    CArray(Code),
     /// `io.BytesIO`: resizable, and can be closed. It has a cursor, and no buffer but by `getbuffer`.
     Stream,
     /// Text: immutable characters of so many bytes, which are locked and have no buffer.
@@ -122,7 +122,7 @@ impl Flavour {
             Flavour::ByteArray => Class::ByteArray,
             Flavour::Array(_) => Class::Array,
             Flavour::Mmap(_) => Class::Mmap,
-            Flavour::CArray => Class::CArray,
+            Flavour::CArray(_) => Class::CArray,
             Flavour::Stream => Class::BytesIO,
             Flavour::Text(_) => Class::Text,
         }
@@ -135,7 +135,10 @@ impl Flavour {
                 let items = (length / code.itemsize()) as isize;
                 Layout::bytes(length, false).recast(Format::new(code.code()), &[items])
             }
-            Flavour::CArray => Layout::bytes(length, false).recast(CArray::FORMAT, &[length as isize]),
+            Flavour::CArray(code) => {
+                let items = (length / code.size()) as isize;
+                Layout::bytes(length, false).recast(CArray::format(code), &[items])
+            }
             Flavour::Bytes | Flavour::Text(_) => Layout::bytes(length, true),
             Flavour::Mmap(mapping) => Layout::bytes(length, mapping.readonly),
             Flavour::ByteArray | Flavour::Stream => Layout::bytes(length, false),
@@ -148,6 +151,7 @@ impl Flavour {
             Flavour::Array(code) => Form::Array(code),
             // As a sequence a map has `bytes` of one byte.
             Flavour::Mmap(_) => Form::View(Format::new(Code::Char)),
+            Flavour::CArray(code) => Form::View(Format::new(code)),
             Flavour::Text(_) => Form::Text,
             _ => Form::View(Format::BYTES),
         }
@@ -158,6 +162,7 @@ impl Flavour {
     pub const fn itemsize(self) -> usize {
         match self {
             Flavour::Array(code) => code.itemsize(),
+            Flavour::CArray(code) => code.size(),
             Flavour::Text(width) => width as usize,
             _ => 1,
         }
@@ -166,7 +171,7 @@ impl Flavour {
     /// What `hash` of it raises.
     pub const fn unhashable(self) -> Option<ErrorClass> {
         match self {
-            Flavour::ByteArray | Flavour::Array(_) | Flavour::CArray => Some(ErrorClass::TypeError),
+            Flavour::ByteArray | Flavour::Array(_) | Flavour::CArray(_) => Some(ErrorClass::TypeError),
             Flavour::Bytes | Flavour::Mmap(_) | Flavour::Stream | Flavour::Text(_) => None,
         }
     }

@@ -158,7 +158,7 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Flavour::Array(_) => arrays::run(heap, step),
             Flavour::Mmap(_) => maps::run(heap, step),
             Flavour::Stream => streams::run(heap, step),
-            Flavour::CArray => carrays::run(heap, step),
+            Flavour::CArray(code) => carrays::run(heap, step, code),
             Flavour::Text(_) => texts::run(heap, step),
         },
     }
@@ -401,6 +401,7 @@ fn items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<Value>> {
                 Flavour::Mmap(_) => maps::items(heap, *slot),
                 Flavour::Stream => streams::lines(heap, *slot),
                 Flavour::Text(_) => Ok(texts::items(heap, *slot)),
+                Flavour::CArray(code) => carrays::items(heap, *slot, code),
                 _ => Ok(ints(&contents(heap, *slot))),
             },
             SlotKind::View => views::items(heap, *slot),

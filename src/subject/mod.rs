@@ -206,6 +206,9 @@ impl fmt::Display for Picture {
                     write!(f, "\"{}\", ", code.name())?;
                 }
                 write_bytes(f, bytes)?;
+                if let Flavour::CArray(code) = flavour {
+                    write!(f, ", \"{code}\"")?;
+                }
                 f.write_str(")")?;
                 match flavour {
                     Flavour::Mmap(_) | Flavour::Stream => write!(f, " at {cursor}"),

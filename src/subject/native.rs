@@ -228,7 +228,7 @@ fn flavour(provider: &Provider) -> Flavour {
         Provider::Array(array) => Flavour::Array(array.code()),
         Provider::Mmap(map) => Flavour::Mmap(map.mapping()),
         Provider::Stream(_) => Flavour::Stream,
-        Provider::CArray(_) => Flavour::CArray,
+        Provider::CArray(array) => Flavour::CArray(array.item()),
         Provider::Text(text) => Flavour::Text(text.width() as u8),
         other => unreachable!("no slot of exporters holds a {}", other.name()),
     }

@@ -238,7 +238,10 @@ impl CPython {
 /// The exporter in an object, or one of the same contents.
 fn exporter(py: Python<'_>, object: &Object) -> Provider {
     pynative::provider(object.bind(py)).unwrap_or_else(|| match raw::type_of(py, object) {
-        Type::CArray => CArray::new(raw::with_contents(py, object, <[u8]>::to_vec)).into(),
+        Type::CArray => {
+            let code = raw::c_type(py, object).expect("programs make no other arrays of ctypes");
+            raw::with_contents(py, object, |bytes| CArray::new(code, bytes)).into()
+        }
         _ => raw::with_contents(py, object, Bytes::new).into(),
     })
 }

@@ -5,10 +5,10 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::sync::OnceLock;
 
-use buflock::exporter::{Provider, TypeCode};
+use buflock::exporter::{CArray, Code, Provider, TypeCode};
 use buflock::subject::{Picture, native};
-use pyo3::types::{PyAnyMethods, PyDict, PyDictMethods};
-use pyo3::{Borrowed, PyResult, Python, ffi};
+use pyo3::types::{PyAnyMethods, PyBytes, PyDict, PyDictMethods};
+use pyo3::{Borrowed, PyResult, Python, ffi, intern};
 
 use super::{Object, Type, lend};
 use crate::{cpython, pynative};
@@ -99,6 +99,8 @@ struct Modules {
     buffer_wrapper: usize,
     /// The type of the types of arrays of `ctypes`.
     c_array_type: usize,
+    /// The types of their items.
+    c_types: Vec<(usize, Code)>,
     text: usize,
     /// What an array shows that has no memory.
     empty: usize,
@@ -194,6 +196,7 @@ impl Modules {
             stream_buffer: buffer.get_type().as_ptr() as usize,
             buffer_wrapper: wrapper,
             c_array_type: py.import("ctypes")?.getattr("Array")?.get_type().as_ptr() as usize,
+            c_types: c_types(py)?,
             text: cpython::callable(py, "Text")?.as_ptr() as usize,
             empty: super::view_start(py, &array),
         })
@@ -238,6 +241,23 @@ impl Modules {
             }
         }
     }
+}
+
+/// The types in C whose arrays programs make, found by making one of each.
+fn c_types(py: Python<'_>) -> PyResult<Vec<(usize, Code)>> {
+    let make = cpython::callable(py, "ctypes_array")?;
+    let of_code = |code: Code| {
+        let array = make.call1((PyBytes::new(py, b""), code.as_str()))?;
+        Ok((array.getattr("_type_")?.as_ptr() as usize, code))
+    };
+    CArray::CODES.into_iter().map(of_code).collect()
+}
+
+/// What the items of an array of `ctypes` are.
+pub(super) fn c_type(py: Python<'_>, array: &Object) -> Option<Code> {
+    let of_items = array.bind(py).getattr(intern!(py, "_type_")).ok()?.as_ptr() as usize;
+    let known = MODULES.get()?.c_types.iter().find(|(address, _)| *address == of_items);
+    known.map(|(_, code)| *code)
 }
 
 /// Where the memory of an object of one of these types is.

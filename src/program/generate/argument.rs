@@ -32,6 +32,13 @@ pub(super) fn likely_argument(
     {
         return arg;
     }
+    if let (Some(slot), Role::Byte | Role::Needle | Role::Item | Role::Source) = (receiver, role)
+        && sketch.class(slot) == Some(Class::CArray)
+        && !matches!(before.first(), Some(Arg::Slice(_)))
+        && choices.chance(1, 2)
+    {
+        return arrays::item(choices, sketch.c_type(slot));
+    }
     // What a function is given first is what it is done on.
     let given = match before.first() {
         Some(Arg::Slot(slot)) => Some(*slot),
@@ -101,6 +108,7 @@ pub(super) fn likely_argument(
             _ => Arg::bytes(choices.pick::<&[u8]>(&[b"-", b"a", b"", b"ab", b"\x00"])),
         },
         Role::TypeCode => arrays::type_code(choices),
+        Role::CType => arrays::c_type(choices),
         Role::ArraySource => match arrays::named_type(before) {
             Some(code) => arrays::source(choices, sketch, code),
             None => arrays::source_of_nothing(choices, sketch),

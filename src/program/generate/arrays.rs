@@ -2,7 +2,7 @@
 
 use super::argument::{buffer, extreme, filled_or_bytes, index, literal, wrong_type};
 use super::{Choices, Sketch};
-use crate::exporter::{Code, TypeCode};
+use crate::exporter::{CArray, Code, TypeCode};
 use crate::program::{Arg, Float, Int, Role, Slot, SlotKind, limits};
 
 /// Type codes: all that some version of Python has, some twice.
@@ -12,10 +12,20 @@ const CODES: &[&str] = &[
 ];
 
 /// What is no type code.
-const NO_CODES: &[&str] = &["x", "c", "", "BB", "\u{e9}", "\0", "Z", "Zff"];
+const NO_CODES: &[&str] = &["x", "P", "", "BB", "\u{e9}", "\0", "Z", "Zff"];
 
 /// Characters: of each length in UTF-8, and what is no character.
 const LETTERS: &[&str] = &["a", "b", "c", "d", "a", "b", "\u{e9}", "\u{20ac}", "\u{1f600}", "\0", "ab", ""];
+
+/// What the items of an array of `ctypes` are; now and then none of that.
+pub(super) fn c_type(choices: &mut impl Choices) -> Arg {
+    let none = choices.chance(1, 24);
+    Arg::Str(if none {
+        (*choices.pick(NO_CODES)).into()
+    } else {
+        choices.pick(&CArray::CODES).as_str().into()
+    })
+}
 
 pub(super) fn type_code(choices: &mut impl Choices) -> Arg {
     let codes = if choices.chance(1, 16) { NO_CODES } else { CODES };
@@ -49,15 +59,15 @@ pub(super) fn argument(
     (role, before): (Role, &[Arg]),
 ) -> Option<Arg> {
     Some(match role {
-        Role::Byte => item(choices, code),
-        Role::Needle if choices.chance(7, 8) => item(choices, code),
+        Role::Byte => item(choices, code.code()),
+        Role::Needle if choices.chance(7, 8) => item(choices, code.code()),
         Role::Item => match before.first() {
             Some(Arg::Slice(_)) => match choices.below(16) {
                 0 => Arg::Slot(receiver),
                 1 => buffer(choices, sketch),
                 _ => array(choices, sketch, code),
             },
-            _ => item(choices, code),
+            _ => item(choices, code.code()),
         },
         // What a resize adds to the receiver.
         Role::Source => source(choices, sketch, code),
@@ -98,7 +108,7 @@ pub(super) fn source(choices: &mut impl Choices, sketch: &Sketch, code: TypeCode
 /// A list of items, now and then a tuple of them.
 pub(super) fn items(choices: &mut impl Choices, code: TypeCode) -> Arg {
     let count = choices.below(limits::ITEMS as u32 + 1);
-    let items = (0..count).map(|_| item(choices, code)).collect();
+    let items = (0..count).map(|_| item(choices, code.code())).collect();
     if choices.chance(1, 8) { Arg::Tuple(items) } else { Arg::List(items) }
 }
 
@@ -108,8 +118,8 @@ pub(super) fn text(choices: &mut impl Choices) -> Arg {
 }
 
 /// An item, often at a boundary of its type, now and then beyond.
-fn item(choices: &mut impl Choices, code: TypeCode) -> Arg {
-    match code.code() {
+pub(super) fn item(choices: &mut impl Choices, code: Code) -> Arg {
+    match code {
         // A byte order mark is a character like any other.
         Code::Wide if choices.chance(1, 64) => Arg::Str("\u{feff}".into()),
         Code::Wide => Arg::Str((*choices.pick(LETTERS)).into()),
@@ -121,11 +131,19 @@ fn item(choices: &mut impl Choices, code: TypeCode) -> Arg {
                 Arg::Float(float(choices))
             }
         }
-        _ => integer(
-            choices,
-            8 * code.itemsize() as u32,
-            code.name().starts_with(|c: char| c.is_ascii_lowercase()),
-        ),
+        Code::Char => match choices.below(4) {
+            0 => integer(choices, 8, false),
+            1 => Arg::bytes(b"ab"),
+            _ => Arg::Bytes([b'a' + choices.below(4) as u8].into()),
+        },
+        Code::Bool => match choices.below(4) {
+            0 => text(choices),
+            _ => Arg::int(i64::from(choices.below(2))),
+        },
+        _ => {
+            let signed = code.as_str().starts_with(|letter: char| letter.is_ascii_lowercase());
+            integer(choices, 8 * code.size() as u32, signed)
+        }
     }
 }
 

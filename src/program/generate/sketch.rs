@@ -1,7 +1,7 @@
 //! What the slots of a program probably hold: a guess that aims arguments at boundaries.
 
 use super::{Choices, arrays};
-use crate::exporter::TypeCode;
+use crate::exporter::{Code, TypeCode};
 use crate::program::op::{Class, Row, Syntax};
 use crate::program::{Arg, Args, Int, Op, Slot, SlotKind, Step, limits};
 
@@ -21,6 +21,8 @@ struct ExporterSketch {
     class: Class,
     /// The type of its items, if it is an array.
     code: Option<TypeCode>,
+    /// What its items are, if it is an array of `ctypes`.
+    c_type: Code,
     /// In items.
     length: i64,
 }
@@ -89,8 +91,14 @@ impl Sketch {
         }
     }
 
+    /// What the items of an array of `ctypes` are.
+    pub(super) fn c_type(&self, slot: Slot) -> Code {
+        let exporter = (slot.kind == SlotKind::Exporter).then(|| self.exporters[slot.at()]).flatten();
+        exporter.map_or(Code::UnsignedChar, |exporter| exporter.c_type)
+    }
+
     pub(super) fn itemsize(&self, slot: Slot) -> i64 {
-        self.type_code(slot).map_or(1, |code| code.itemsize() as i64)
+        self.type_code(slot).map_or(self.c_type(slot).size(), TypeCode::itemsize) as i64
     }
 
     pub(super) fn one_of(
@@ -173,16 +181,20 @@ impl Sketch {
         let Some(dest) = step.dest else { return };
         match dest.kind {
             SlotKind::Exporter => {
+                let c_type = match (step.op, step.args.get(1)) {
+                    (Op::NewCArray, Some(Arg::Str(name))) => Code::named(name).unwrap_or(Code::UnsignedChar),
+                    _ => Code::UnsignedChar,
+                };
                 let length = match step.op {
                     Op::Add => own + given,
                     Op::Item => part(own, &step.args),
                     Op::NewByteArray
                     | Op::NewBytes
                     | Op::NewStream
-                    | Op::NewCArray
                     | Op::NewText
                     | Op::NewMmap
                     | Op::MapFile => given,
+                    Op::NewCArray => given / c_type.size() as i64,
                     Op::NewArray => self.array_length(&step.args),
                     _ => own,
                 };
@@ -210,7 +222,7 @@ impl Sketch {
                     return;
                 }
                 let length = length.clamp(0, limits::LENGTH as i64);
-                self.exporters[dest.at()] = class.map(|class| ExporterSketch { class, code, length });
+                self.exporters[dest.at()] = class.map(|class| ExporterSketch { class, code, c_type, length });
             }
             SlotKind::View => {
                 let source = match (step.receiver, step.args.first()) {

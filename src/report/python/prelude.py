@@ -50,8 +50,9 @@ def look(name):
     kind = type(value).__name__
     if kind == "array":
         return (kind, value.typecode, value.tobytes())
-    if kind.startswith("c_ubyte_Array"):
-        return ("ctypes_array", bytes(value))
+    if hasattr(value, "_length_"):
+        with memoryview(value) as view:
+            return ("ctypes_array", view.format[1:], bytes(value))
     if kind == "Text":
         return (kind, value.memory())
     if kind in ("mmap", "BytesIO"):

@@ -2,27 +2,39 @@
 //! `Modules/_ctypes/callproc.c`.
 
 use super::super::heap::{Flavour, Heap};
-use super::super::index;
-use super::super::item::Wanted;
-use super::{MACHINE, Result, bytes_of, contents, exporter, hooks, ints, items, receiver, views};
+use super::super::item::{self, Packed};
+use super::super::{index, item::unpack};
+use super::{MACHINE, Result, bytes_of, contents, exporter, hooks, receiver, views};
+use crate::exporter::{CArray, Code, Format};
 use crate::history::{ErrorClass, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step};
+use crate::program::{Arg, Int, Op, Slot, SlotKind, Step};
 
 /// `ctypes_array` of `src/program/helpers.py`.
 pub(super) fn make<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let bytes = bytes_of(heap, &step.args[0])?;
+    let code = match step.args.get(1) {
+        None => Code::UnsignedChar,
+        Some(Arg::Str(name)) => {
+            let code = Code::named(name).filter(|code| CArray::CODES.contains(code));
+            code.ok_or(ErrorClass::ValueError)?
+        }
+        Some(_) => return Err(ErrorClass::TypeError.into()),
+    };
+    let mut bytes = bytes_of(heap, &step.args[0])?;
+    bytes.truncate(bytes.len() / code.size() * code.size());
     // Before 3.10 an export of nothing has items of no bytes (bpo-41100).
     if bytes.is_empty() && !heap.version().since(10) {
         return Err(MACHINE);
     }
-    exporter(heap, step, Flavour::CArray, bytes.to_vec())
+    exporter(heap, step, Flavour::CArray(code), bytes.to_vec())
 }
 
 /// `ctypes.resize`: it looks at no exports. With a view out it frees the memory under that, and after it has made an object
 /// longer, an export has the new length and the old shape (G5). Both are left out.
 pub(super) fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let array = match &step.args[0] {
-        Arg::Slot(slot) if slot.kind == SlotKind::Exporter && heap.flavour(*slot) == Flavour::CArray => {
+        Arg::Slot(slot)
+            if slot.kind == SlotKind::Exporter && matches!(heap.flavour(*slot), Flavour::CArray(_)) =>
+        {
             Ok(*slot)
         }
         _ => Err(ErrorClass::TypeError),
@@ -44,30 +56,28 @@ pub(super) fn resize<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step, code: Code) -> Result {
     let slot = receiver(step);
     match step.op {
         // `Array_init` sets one item after the other.
         Op::Init => match step.args.first() {
-            Some(value) => set_item(heap, slot, 0, |heap| packed(heap, value)),
+            Some(value) => set_item(heap, slot, 0, |heap| packed(heap, code, value)),
             None => Ok(Value::None),
         },
         Op::Length => Ok(Value::Int(super::length(heap, slot)? as i128)),
-        Op::List => Ok(Value::List(ints(&contents(heap, slot)))),
+        Op::List => Ok(Value::List(items(heap, slot, code)?)),
         Op::Iter => {
             heap.iterate(super::dest(step), slot);
             Ok(Value::Stored)
         }
         Op::Contains => {
             let length = super::length(heap, slot)?;
-            let nth = |heap: &mut H, place| {
-                Ok(Some(Value::Int(heap.operate(slot, |memory| memory.get(place)).into())))
-            };
+            let nth = |heap: &mut H, place| nth(heap, slot, code, place).map(Some);
             let found = super::compare::find(heap, &step.args[0], 0..length, nth)?;
             Ok(Value::Bool(found.is_some()))
         }
-        Op::Item => get(heap, step),
-        Op::SetItem => set(heap, slot, &step.args[0], &step.args[1]),
+        Op::Item => get(heap, step, code),
+        Op::SetItem => set(heap, slot, code, &step.args[0], &step.args[1]),
         // It takes two arguments, of which no program gives the first, a dict.
         Op::SetState => Err(ErrorClass::TypeError.into()),
         // It cannot be hashed, has no item deleted, and none of the operators.
@@ -78,18 +88,58 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-/// `B_set`
-fn packed<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
-    let int = hooks::asked(heap, arg, Wanted::Int)?;
-    Ok(lowest(&super::literal(&int))?)
+/// The items, as `list` has them.
+pub(super) fn items<H: Heap>(heap: &mut H, slot: Slot, code: Code) -> Result<Vec<Value>> {
+    let (version, bytes) = (heap.version(), contents(heap, slot));
+    bytes.chunks_exact(code.size()).map(|item| Ok(unpack(version, Format::new(code), item)?)).collect()
 }
 
-/// Of any `int` the lowest byte.
-fn lowest(value: &Value) -> std::result::Result<u8, ErrorClass> {
-    match value {
-        Value::Int(value) => Ok(*value as u8),
-        Value::Bool(value) => Ok(u8::from(*value)),
-        _ => Err(ErrorClass::TypeError),
+/// `Array_item`, of an item that there is.
+fn nth<H: Heap>(heap: &mut H, slot: Slot, code: Code, place: usize) -> Result {
+    let (version, size) = (heap.version(), code.size());
+    let bytes: Packed =
+        heap.operate(slot, |memory| (place * size..).take(size).map(|at| memory.get(at)).collect());
+    Ok(unpack(version, Format::new(code), &bytes)?)
+}
+
+/// What the setters of `Modules/_ctypes/cfield.c` store of an argument.
+fn packed<H: Heap>(heap: &mut H, code: Code, arg: &Arg) -> Result<Packed> {
+    let value = hooks::asked(heap, arg, item::wanted(Format::new(code)))?;
+    converted(heap, code, &value)
+}
+
+/// The same of what was asked for what it gives.
+fn converted<H: Heap>(heap: &mut H, code: Code, value: &Arg) -> Result<Packed> {
+    match code {
+        // `c_set`: one byte, as whatever it is.
+        Code::Char => match value {
+            Arg::Int(int) => u8::try_from(int.value()).ok(),
+            Arg::Slot(slot) if slot.kind == SlotKind::Exporter && is_bytes(heap.flavour(*slot)) => {
+                one(&contents(heap, *slot))
+            }
+            Arg::Bytes(bytes) => one(bytes),
+            _ => None,
+        }
+        .map(|byte| Packed::from_slice(&[byte]))
+        .ok_or(ErrorClass::TypeError.into()),
+        Code::Bool => Ok(Packed::from_slice(&[views::truth(heap, value)?.into()])),
+        Code::Float | Code::Double => Ok(item::pack(Format::new(code), value, |_| Ok(false), |_| None)?),
+        // Of any `int` the lowest bytes.
+        _ => match value {
+            Arg::Int(int) => Ok(Packed::from_slice(&int.value().to_le_bytes()[..code.size()])),
+            _ => Err(ErrorClass::TypeError.into()),
+        },
+    }
+}
+
+const fn is_bytes(flavour: Flavour) -> bool {
+    matches!(flavour, Flavour::Bytes | Flavour::ByteArray)
+}
+
+fn one(bytes: &[u8]) -> Option<u8> {
+    match bytes {
+        [byte] => Some(*byte),
+        _ => None,
     }
 }
 
@@ -98,39 +148,41 @@ fn set_item<H: Heap>(
     heap: &mut H,
     slot: Slot,
     index: isize,
-    byte: impl FnOnce(&mut H) -> Result<u8>,
+    item: impl FnOnce(&mut H) -> Result<Packed>,
 ) -> Result {
     let place = index::place(index, super::length(heap, slot)?)?;
-    let byte = byte(heap)?;
-    heap.operate(slot, |memory| memory.set(place, byte));
+    let item = item(heap)?;
+    heap.operate(slot, |memory| memory.write(place * item.len(), 1, &item));
     Ok(Value::None)
 }
 
-/// `Array_subscript`
-fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
+/// `Array_subscript`: a slice of characters is a `bytes`.
+fn get<H: Heap>(heap: &mut H, step: &Step, code: Code) -> Result {
+    let slot = receiver(step);
     match &step.args[0] {
         key if index::is_index(key) => {
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
-            let bytes = contents(heap, receiver(step));
-            let place = index::place(place, bytes.len())?;
-            Ok(Value::Int(bytes[place].into()))
+            let place = index::place(place, super::length(heap, slot)?)?;
+            nth(heap, slot, code, place)
         }
         Arg::Slice(bounds) => {
-            let slice = index::slice(heap, bounds)?;
-            let bytes = contents(heap, receiver(step));
-            let part = slice.part(bytes.len());
-            Ok(Value::List(part.places().map(|place| Value::Int(bytes[place].into())).collect()))
+            let part = index::slice(heap, bounds)?.part(super::length(heap, slot)?);
+            if code == Code::Char {
+                let bytes = contents(heap, slot);
+                return Ok(Value::Bytes(part.places().map(|place| bytes[place]).collect()));
+            }
+            part.places().map(|place| nth(heap, slot, code, place)).collect::<Result<_>>().map(Value::List)
         }
         _ => Err(ErrorClass::TypeError.into()),
     }
 }
 
 /// `Array_ass_subscript`: a slice takes items one by one from any sequence of as many, which may show this very memory.
-fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
+fn set<H: Heap>(heap: &mut H, slot: Slot, code: Code, key: &Arg, value: &Arg) -> Result {
     match key {
         key if index::is_index(key) => {
             let index = index::ssize_or(heap, key, ErrorClass::IndexError)?;
-            set_item(heap, slot, index, |heap| packed(heap, value))
+            set_item(heap, slot, index, |heap| packed(heap, code, value))
         }
         Arg::Slice(bounds) => {
             let part = index::slice(heap, bounds)?.part(super::length(heap, slot)?);
@@ -140,8 +192,11 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
             }
             for (number, place) in part.places().enumerate() {
                 set_item(heap, slot, place as isize, |heap| match value {
-                    Arg::List(items) | Arg::Tuple(items) => packed(heap, &items[number]),
-                    _ => Ok(lowest(&item_of(heap, value, number)?)?),
+                    Arg::List(items) | Arg::Tuple(items) => packed(heap, code, &items[number]),
+                    _ => {
+                        let item = item_of(heap, value, number)?;
+                        converted(heap, code, &item)
+                    }
                 })?;
             }
             Ok(Value::None)
@@ -151,19 +206,37 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, key: &Arg, value: &Arg) -> Result {
 }
 
 /// `PySequence_GetItem`, at this moment.
-fn item_of<H: Heap>(heap: &mut H, arg: &Arg, number: usize) -> Result<Value> {
+fn item_of<H: Heap>(heap: &mut H, arg: &Arg, number: usize) -> Result<Arg> {
     let all = match arg {
+        Arg::List(items) | Arg::Tuple(items) => {
+            return items.get(number).cloned().ok_or(ErrorClass::IndexError.into());
+        }
         // Only the item that is asked for is read.
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => match heap.flavour(*slot) {
+            Flavour::CArray(code) => return nth(heap, *slot, code, number).map(as_arg),
             Flavour::Array(code) => {
                 let bytes = contents(heap, *slot);
                 let item = &bytes[number * code.itemsize()..][..code.itemsize()];
-                return Ok(super::super::item::get(heap.version(), code, item)?.into_value());
+                return Ok(as_arg(item::get(heap.version(), code, item)?.into_value()));
             }
-            _ => items(heap, arg)?,
+            _ => super::items(heap, arg)?,
         },
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::items(heap, *slot)?,
-        _ => items(heap, arg)?,
+        _ => super::items(heap, arg)?,
     };
-    all.into_iter().nth(number).ok_or(ErrorClass::IndexError.into())
+    all.into_iter().nth(number).map(as_arg).ok_or(ErrorClass::IndexError.into())
+}
+
+/// An item as the argument that is the same object, or as good as it to every setter.
+fn as_arg(item: Value) -> Arg {
+    match item {
+        Value::Bool(value) => Arg::int(value.into()),
+        Value::Int(value) => Arg::Int(Int::of(value)),
+        Value::Float(value) => Arg::Float(value),
+        Value::Complex(real, imaginary) => Arg::Complex(real, imaginary),
+        Value::Bytes(bytes) => Arg::bytes(&bytes),
+        Value::Str(text) => Arg::Str(text),
+        Value::Foreign(_) => Arg::Str("a str with lone surrogates".into()),
+        other => unreachable!("{other} is no item"),
+    }
 }

@@ -84,7 +84,7 @@ fn side<H: Heap>(heap: &H, arg: &Arg) -> Side {
                 Flavour::Bytes => Side::Bytes,
                 Flavour::ByteArray => Side::ByteArray,
                 Flavour::Array(_) => Side::Array(*slot),
-                Flavour::Mmap(_) | Flavour::Stream | Flavour::CArray | Flavour::Text(_) => Side::Other,
+                Flavour::Mmap(_) | Flavour::Stream | Flavour::CArray(_) | Flavour::Text(_) => Side::Other,
             },
             SlotKind::Export | SlotKind::Iterator => Side::Other,
         },

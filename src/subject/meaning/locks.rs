@@ -49,7 +49,7 @@ fn lock<H: Heap>(heap: &mut H, step: &Step) -> Result {
         _ => return Err(ErrorClass::TypeError.into()),
     };
     match (flavour, source) {
-        (Flavour::Stream | Flavour::CArray, _) => return Err(ErrorClass::TypeError.into()),
+        (Flavour::Stream | Flavour::CArray(_), _) => return Err(ErrorClass::TypeError.into()),
         (Flavour::Mmap(_), Source::Slot(slot)) if heap.is_closed(slot) => {
             return Err(ErrorClass::ValueError.into());
         }

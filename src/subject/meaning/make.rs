@@ -20,7 +20,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 Flavour::Bytes | Flavour::Array(_) | Flavour::Mmap(_) | Flavour::Text(_) => Ok(Value::None),
                 Flavour::ByteArray => init(heap, step),
                 Flavour::Stream => super::streams::init(heap, step),
-                Flavour::CArray => super::carrays::run(heap, step),
+                Flavour::CArray(code) => super::carrays::run(heap, step, code),
             }
         }
         Op::NewByteArray => {

@@ -3,7 +3,7 @@
 //! The exporters have rules of their own for the same (`exporter/request.rs`); neither is made of the other.
 
 use super::super::heap::Flavour;
-use crate::exporter::{Answer, CArray, Dims, Format, Layout, Refused, Request};
+use crate::exporter::{Answer, CArray, Code, Dims, Format, Layout, Refused, Request};
 
 const WRITABLE: i32 = 1 << 0;
 const FORMAT: i32 = 1 << 2;
@@ -31,21 +31,21 @@ pub(super) fn of_exporter(flavour: Flavour, length: usize, request: Request) -> 
         Flavour::Bytes => fill_info(length, true, request),
         Flavour::Mmap(mapping) => fill_info(length, mapping.readonly, request),
         Flavour::ByteArray | Flavour::Stream => fill_info(length, false, request),
-        Flavour::CArray => Ok(new_get_buffer(length)),
+        Flavour::CArray(code) => Ok(new_get_buffer(code, length)),
         Flavour::Text(_) => unreachable!("text has no buffer"),
     }
 }
 
 /// `PyCData_NewGetBuffer` of `ctypes`, which does not look at the flags (against clause G5) and has no strides to give.
-fn new_get_buffer(length: usize) -> Answer {
+fn new_get_buffer(code: Code, length: usize) -> Answer {
     Answer {
         offset: 0,
         len: length,
-        itemsize: 1,
+        itemsize: code.size(),
         readonly: false,
         ndim: 1,
-        format: Some(CArray::FORMAT),
-        shape: Dims::new(&[length as isize]),
+        format: Some(CArray::format(code)),
+        shape: Dims::new(&[(length / code.size()) as isize]),
         strides: None,
     }
 }

@@ -101,7 +101,7 @@ impl Heap for Native {
                 map.into()
             }
             Flavour::Stream => Stream::new(bytes).into(),
-            Flavour::CArray => CArray::new(bytes).into(),
+            Flavour::CArray(code) => CArray::new(code, &bytes).into(),
             Flavour::Text(width) => {
                 let characters: Vec<u32> = bytes.chunks_exact(width.into()).map(character).collect();
                 Text::from_characters(&characters).expect("programs have characters alone").into()

@@ -110,6 +110,13 @@ fn packed<H: Heap>(heap: &mut H, code: Code, arg: &Arg) -> Result<Packed> {
 
 /// The same of what was asked for what it gives.
 fn converted<H: Heap>(heap: &mut H, code: Code, value: &Arg) -> Result<Packed> {
+    // `_PyCData_set`: another object of `ctypes` is copied if it is of this very type, which no array is.
+    if let Arg::Slot(slot) = value
+        && slot.kind == SlotKind::Exporter
+        && matches!(heap.flavour(*slot), Flavour::CArray(_))
+    {
+        return Err(ErrorClass::TypeError.into());
+    }
     match code {
         // `c_set`: one byte, as whatever it is.
         Code::Char => match value {
@@ -169,7 +176,8 @@ fn get<H: Heap>(heap: &mut H, step: &Step, code: Code) -> Result {
             let part = index::slice(heap, bounds)?.part(super::length(heap, slot)?);
             if code == Code::Char {
                 let bytes = contents(heap, slot);
-                return Ok(Value::Bytes(part.places().map(|place| bytes[place]).collect()));
+                let bytes = part.places().map(|place| bytes[place]).collect();
+                return exporter(heap, step, Flavour::Bytes, bytes);
             }
             part.places().map(|place| nth(heap, slot, code, place)).collect::<Result<_>>().map(Value::List)
         }

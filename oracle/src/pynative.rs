@@ -6,8 +6,8 @@
 //!
 //! | slot | does | see |
 //! | --- | --- | --- |
-//! | `bf_getbuffer` | refuses what it must, then adds one export, then fills in the structure | `raw_buffer::lend::get_buffer` |
-//! | `bf_releasebuffer` | frees what the structure owns, then takes the export away | `raw_buffer::lend::release_buffer` |
+//! | `bf_getbuffer` | adds one export, gives it back if the request cannot be met, else fills in the structure | `raw_buffer::lend::get_buffer` |
+//! | `bf_releasebuffer` | takes the export away, and frees what the structure owns | `raw_buffer::lend::release_buffer` |
 //! | any method that resizes | asks for the memory inside of one operation, and gets it only without exports | `pynative::sequence` |
 //!
 //! The classes need no GIL: they are `frozen`, so that PyO3 adds no lock of its own, and the lock word does the rest. And

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyComplex, PyComplexMethods, PyString};
 use pyo3::{IntoPyObjectExt, ffi};
 
 use super::items::{self, Source};
-use super::lend::{self, Items};
+use super::lend;
 use super::locked::{self, Locked};
 use super::sequence::{self, Sequence};
 
@@ -359,18 +359,13 @@ impl Array {
     }
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let own = slf.get().0.clone();
-        let format = own.code().code().as_c_str();
-        let items = Items { format, itemsize: own.code().itemsize(), readonly: false };
+        let own = slf.get().0.clone().into();
         // SAFETY: CPython passes a structure to be filled in.
-        unsafe { lend::get_buffer(slf.into_any(), view, flags, items, || Ok::<_, PyErr>(own.acquire_raw())) }
+        unsafe { lend::get_buffer(slf.into_any(), view, flags, &own) }
     }
 
     unsafe fn __releasebuffer__(&self, view: *mut ffi::Py_buffer) {
         // SAFETY: CPython passes a structure that `__getbuffer__` of this object filled in, once.
-        unsafe {
-            lend::release_buffer(view);
-            self.0.release_raw();
-        }
+        unsafe { lend::release_buffer(view) };
     }
 }

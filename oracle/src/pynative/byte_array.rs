@@ -9,7 +9,7 @@ use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyBytes, PyInt, PyTuple};
 use pyo3::{IntoPyObjectExt, ffi};
 
-use super::lend::{self, Items};
+use super::lend;
 use super::locked::{self, Locked};
 use super::sequence::{self, Sequence};
 
@@ -17,8 +17,6 @@ use super::sequence::{self, Sequence};
 #[pyclass(frozen, sequence, module = "buflock")]
 #[derive(Debug)]
 pub struct ByteArray(pub(super) exporter::ByteArray);
-
-const ITEMS: Items = Items { format: c"B", itemsize: 1, readonly: false };
 
 impl Sequence for ByteArray {
     type Memory = Vec<u8>;
@@ -217,16 +215,13 @@ impl ByteArray {
     }
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let own = slf.get().0.clone();
+        let own = slf.get().0.clone().into();
         // SAFETY: CPython passes a structure to be filled in.
-        unsafe { lend::get_buffer(slf.into_any(), view, flags, ITEMS, || Ok::<_, PyErr>(own.acquire_raw())) }
+        unsafe { lend::get_buffer(slf.into_any(), view, flags, &own) }
     }
 
     unsafe fn __releasebuffer__(&self, view: *mut ffi::Py_buffer) {
         // SAFETY: CPython passes a structure that `__getbuffer__` of this object filled in, once.
-        unsafe {
-            lend::release_buffer(view);
-            self.0.release_raw();
-        }
+        unsafe { lend::release_buffer(view) };
     }
 }

@@ -225,19 +225,13 @@ impl Mmap {
     }
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let own = slf.get().0.clone();
-        // A closed map is asked for nothing else: acquiring it is the error.
-        let readonly = own.mapping().readonly && !own.is_closed();
-        let items = lend::Items { format: c"B", itemsize: 1, readonly };
+        let own = slf.get().0.clone().into();
         // SAFETY: CPython passes a structure to be filled in.
-        unsafe { lend::get_buffer(slf.into_any(), view, flags, items, || own.acquire_raw().map_err(closed)) }
+        unsafe { lend::get_buffer(slf.into_any(), view, flags, &own) }
     }
 
     unsafe fn __releasebuffer__(&self, view: *mut ffi::Py_buffer) {
         // SAFETY: CPython passes a structure that `__getbuffer__` of this object filled in, once.
-        unsafe {
-            lend::release_buffer(view);
-            self.0.release_raw();
-        }
+        unsafe { lend::release_buffer(view) };
     }
 }

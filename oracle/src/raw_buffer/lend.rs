@@ -1,33 +1,26 @@
-//! What an exporter answers to `PyObject_GetBuffer` and `PyBuffer_Release`: the two slots of the protocol, for one
-//! dimension of items side by side.
+//! What an exporter answers to `PyObject_GetBuffer` and `PyBuffer_Release`: the two slots of the protocol.
 //!
-//! The order is what matters. Whatever can refuse does so before anything is counted (G2); then the export is acquired;
-//! then the structure is filled in, which cannot fail (G1). Shape and strides lie in memory of their own, which
-//! `internal` owns: the consumer may release a *copy* of the structure (G6), so no pointer leads into the structure.
+//! The order is what matters. The export is acquired first, so that nothing moves or changes under what is told of it
+//! (G4); if it cannot be lent as it is asked for, it is given back (G2); then the structure is filled in, which cannot
+//! fail (G1). What can be lent, and in which order it is refused, says [`Export::answer`]. Shape and strides lie in memory
+//! of their own, which `internal` owns together with the export: the consumer may release a *copy* of the structure (G6),
+//! so no pointer leads into the structure.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr;
 
-use buflock::exporter::RawExport;
-use pyo3::exceptions::PyBufferError;
-use pyo3::{Bound, PyAny, PyErr, PyResult, ffi};
+use buflock::exporter::{Answer, Dims, Export, Provider, Request};
+use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::{Bound, PyAny, PyResult, ffi};
 
-/// What the memory of an exporter is to a consumer.
-#[derive(Debug, Clone, Copy)]
-pub struct Items {
-    /// The format of one item.
-    pub format: &'static CStr,
-    /// Bytes per item.
-    pub itemsize: usize,
-    /// Requests for writing are refused.
-    pub readonly: bool,
+/// What a consumer holds, which `internal` owns.
+struct Held {
+    answer: Answer,
+    export: Export,
 }
-
-/// Shape and strides.
-type Dims = [isize; 2];
 
 /// What is shown of memory that has no bytes.
 static NOTHING: [u64; 2] = [0; 2];
@@ -38,59 +31,59 @@ pub fn start_of(start: *mut u8, len: usize) -> *mut u8 {
     if len == 0 { NOTHING.as_ptr().cast_mut().cast() } else { start }
 }
 
-/// `bf_getbuffer`: fills in `view` with the export that `acquire` adds.
+/// `bf_getbuffer`: acquires an export and fills in `view` with what it answers.
 ///
 /// # Errors
-/// If the request cannot be met or `acquire` fails. Then nothing was added, and `view->obj` is NULL (G2).
+/// If the exporter gives no export, or that cannot be lent as it is asked for. Then none is left, and `view->obj` is NULL
+/// (G2).
 ///
 /// # Safety
 /// `view` is NULL or valid for writes, as CPython passes it.
-pub unsafe fn get_buffer<E>(
+pub unsafe fn get_buffer(
     owner: Bound<'_, PyAny>,
     view: *mut ffi::Py_buffer,
     flags: c_int,
-    items: Items,
-    acquire: impl FnOnce() -> Result<RawExport, E>,
-) -> PyResult<()>
-where
-    PyErr: From<E>,
-{
+    exporter: &Provider,
+) -> PyResult<()> {
     // SAFETY: the caller gives a pointer that may be written to, or NULL.
     let Some(view) = (unsafe { view.as_mut() }) else {
         return Err(PyBufferError::new_err("there is no Py_buffer to fill in"));
     };
     view.obj = ptr::null_mut();
-    if flags & ffi::PyBUF_WRITABLE != 0 && items.readonly {
-        return Err(PyBufferError::new_err("the memory is read-only"));
-    }
-    let raw = acquire()?;
-    let asked = |flag: c_int| flags & flag == flag;
-    let dims = Box::new([(raw.len / items.itemsize) as isize, items.itemsize as isize]);
-    let dims: *mut Dims = Box::into_raw(dims);
-    let only_if = |wanted: bool, place: usize| {
-        if wanted { dims.cast::<isize>().wrapping_add(place) } else { ptr::null_mut() }
+    let export = exporter.export().map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let answer = match export.answer(Request(flags)) {
+        Ok(answer) => answer,
+        Err(refused) => {
+            export.abandon();
+            return Err(PyBufferError::new_err(refused.to_string()));
+        }
     };
-    view.buf = start_of(raw.ptr.as_ptr(), raw.len).cast();
-    view.len = raw.len as isize;
-    view.itemsize = items.itemsize as isize;
-    view.readonly = items.readonly.into();
-    view.ndim = 1;
-    view.format = if asked(ffi::PyBUF_FORMAT) { items.format.as_ptr().cast_mut() } else { ptr::null_mut() };
-    view.shape = only_if(asked(ffi::PyBUF_ND), 0);
-    view.strides = only_if(asked(ffi::PyBUF_STRIDES), 1);
+    let held = Box::into_raw(Box::new(Held { answer, export }));
+    // SAFETY: it was made here, and lives until `release_buffer` frees it.
+    let Held { answer, export } = unsafe { &*held };
+    let dims = |dims: &Option<Dims>| dims.as_ref().map_or(ptr::null_mut(), |dims| dims.as_ptr().cast_mut());
+    let block = export.raw();
+    view.buf = start_of(block.ptr.as_ptr(), block.len).wrapping_offset(answer.offset).cast();
+    view.len = answer.len as isize;
+    view.itemsize = answer.itemsize as isize;
+    view.readonly = answer.readonly.into();
+    view.ndim = answer.ndim as c_int;
+    view.format = answer.format.map_or(ptr::null_mut(), |format| format.code.as_c_str().as_ptr().cast_mut());
+    view.shape = dims(&answer.shape);
+    view.strides = dims(&answer.strides);
     view.suboffsets = ptr::null_mut();
-    view.internal = dims.cast();
+    view.internal = held.cast();
     view.obj = owner.into_ptr();
     Ok(())
 }
 
-/// `bf_releasebuffer`, as far as the structure goes: frees what [`get_buffer`] put into it.
+/// `bf_releasebuffer`: frees what [`get_buffer`] put into the structure, and gives the export back.
 ///
 /// # Safety
 /// `view` was filled in by [`get_buffer`], or is a copy of one that was, and is released once.
 pub unsafe fn release_buffer(view: *mut ffi::Py_buffer) {
     // SAFETY: as the caller promises; nobody but these two functions touches `internal`.
-    drop(unsafe { Box::from_raw((*view).internal.cast::<Dims>()) });
+    drop(unsafe { Box::from_raw((*view).internal.cast::<Held>()) });
 }
 
 /// The file behind a descriptor, as a descriptor of its own.

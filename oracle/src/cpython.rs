@@ -65,7 +65,11 @@ const LISTEN: &std::ffi::CStr = c"
 import sys
 complaints = []
 sys.excepthook = lambda kind, value, traceback: complaints.append(f'{kind.__name__}: {value}')
-sys.unraisablehook = lambda what: complaints.append(f'{what.exc_type.__name__}: {what.exc_value}')
+def unraisable(what):
+    # What a program expects is told to whom it belongs.
+    heard = getattr(what.exc_value, 'heard', None)
+    return heard() if heard else complaints.append(f'{what.exc_type.__name__}: {what.exc_value}')
+sys.unraisablehook = unraisable
 ";
 
 /// Objects that the whole interpreter shares, and that no operation may change.

@@ -26,6 +26,8 @@ pub enum Body {
     Keeps,
     /// It gives the same view each time, and does not release it.
     Reuses,
+    /// It makes a view, and raises an error when that is given back, which nobody can catch.
+    Complains,
     /// It gives a view that it has released.
     Released,
     /// It gives something else than a view (P1).
@@ -36,12 +38,13 @@ pub enum Body {
 
 impl Body {
     /// Every body.
-    pub const ALL: [Body; 8] = [
+    pub const ALL: [Body; 9] = [
         Body::Lends,
         Body::Silent,
         Body::ReadOnly,
         Body::Keeps,
         Body::Reuses,
+        Body::Complains,
         Body::Released,
         Body::Wrong,
         Body::Raises,
@@ -55,6 +58,7 @@ impl Body {
             Body::ReadOnly => "readonly",
             Body::Keeps => "keeps",
             Body::Reuses => "reuses",
+            Body::Complains => "complains",
             Body::Released => "released",
             Body::Wrong => "wrong",
             Body::Raises => "raises",
@@ -76,6 +80,8 @@ struct Inner {
     source: Provider,
     body: Body,
     outstanding: AtomicUsize,
+    /// How many errors it raised that nobody could catch.
+    heard: AtomicUsize,
     /// Views that it keeps; of one that reuses its view, that.
     kept: Mutex<Vec<View>>,
 }
@@ -86,7 +92,8 @@ impl Lender {
 
     /// One that lends the memory of `source`.
     pub fn new(source: Provider, body: Body) -> Self {
-        Self(Arc::new(Inner { source, body, outstanding: AtomicUsize::new(0), kept: Mutex::default() }))
+        let (outstanding, heard) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self(Arc::new(Inner { source, body, outstanding, heard, kept: Mutex::default() }))
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<View>> {
@@ -127,7 +134,7 @@ impl Lender {
                 view.release().expect("nobody else has the view");
                 Ok(view)
             }
-            Body::Lends | Body::Silent => self.view(),
+            Body::Lends | Body::Silent | Body::Complains => self.view(),
         }
     }
 
@@ -148,6 +155,11 @@ impl Lender {
     /// How many exports were given out and not taken back.
     pub fn exports(&self) -> usize {
         self.0.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// How many errors its `__release_buffer__` has raised: one for each export that was given back (P2), if it complains.
+    pub fn heard(&self) -> usize {
+        self.0.heard.load(Ordering::Relaxed)
     }
 
     /// Lets go of the views that it keeps.
@@ -213,8 +225,10 @@ impl Lent {
     pub(super) fn release_raw(&self) {
         let Some(export) = self.export().take() else { return };
         drop(export);
-        self.0.lender.0.outstanding.fetch_sub(1, Ordering::Relaxed);
-        if self.0.lender.0.body.releases() {
+        let lender = &*self.0.lender.0;
+        lender.outstanding.fetch_sub(1, Ordering::Relaxed);
+        lender.heard.fetch_add(usize::from(lender.body == Body::Complains), Ordering::Relaxed);
+        if lender.body.releases() {
             // A view that has other exports is not released, and the error is nobody's to see.
             let _ = self.0.view.release();
         }
@@ -233,13 +247,14 @@ mod tests {
 
     #[test]
     fn what_is_given_back_frees_the_source() {
-        for body in [Body::Lends, Body::Silent, Body::ReadOnly] {
+        for body in [Body::Lends, Body::Silent, Body::ReadOnly, Body::Complains] {
             let (array, lender) = lender(body);
             let export = lender.export().unwrap();
             assert_eq!((array.exports(), lender.exports()), (1, 1));
             assert_eq!(export.readonly(), body == Body::ReadOnly);
             drop(export);
             assert_eq!((array.exports(), lender.exports()), (0, 0));
+            assert_eq!(lender.heard(), usize::from(body == Body::Complains));
         }
     }
 

@@ -5,12 +5,30 @@ import sys
 import weakref
 
 
+class Complaint(Exception):
+    """An error of an object that lends, which nobody can catch: sys.unraisablehook tells the object that it was heard."""
+
+    def __init__(self, lender):
+        self.heard = lambda: lender.complaints.append(None)
+
+
+def hear(complaint, otherwise=sys.unraisablehook):
+    """A sys.unraisablehook that tells whom it was told of."""
+    if isinstance(complaint.exc_value, Complaint):
+        complaint.exc_value.heard()
+    else:
+        otherwise(complaint)
+
+
+sys.unraisablehook = hear
+
+
 class SilentLender:
     """A class with __buffer__ (PEP 688), which lends the memory of another object as its body says."""
 
     def __init__(self, source, body):
         memoryview(source).release()
-        self.source, self.body, self.kept, self.lent = source, body, [], []
+        self.source, self.body, self.kept, self.lent, self.complaints = source, body, [], [], []
 
     def __buffer__(self, flags):
         if self.body == "wrong":
@@ -36,6 +54,10 @@ class SilentLender:
         """How many views were lent, live and were not given back, if it releases what is given back."""
         return sum(lent() is not None for lent in self.lent)
 
+    def heard(self):
+        """How many of its errors sys.unraisablehook was told of."""
+        return len(self.complaints)
+
 
 class TellingLender(SilentLender):
     """The same with __release_buffer__. A view that it has not lent, or that comes twice, is an error there."""
@@ -47,6 +69,8 @@ class TellingLender(SilentLender):
         return view
 
     def __release_buffer__(self, view):
+        if self.body == "complains":
+            raise Complaint(self)
         if self.body in ("lends", "readonly"):
             place = [lent() is view for lent in self.lent].index(True)
             del self.lent[place]
@@ -57,7 +81,7 @@ def Lender(source, body):
     """An object that lends the memory of another one by its class."""
     if not isinstance(body, str):
         raise TypeError("a body is a str")
-    if body not in ("lends", "silent", "readonly", "keeps", "reuses", "released", "wrong", "raises"):
+    if body not in ("lends", "silent", "readonly", "keeps", "reuses", "complains", "released", "wrong", "raises"):
         raise ValueError("no such body")
     if type(source).__name__ == "PickleBuffer":
         raise TypeError("a PickleBuffer may be released while it is lent")

@@ -494,6 +494,7 @@ operations! {
     // Objects of classes with `__buffer__`.
     NewLender: Call("Lender"), Nothing, 2 of [Exporter Body], Into(Export), 10;
     Outstanding: Method("outstanding"), Export of Lender, 0 of [], Value, 2;
+    Heard: Method("heard"), Export of Lender, 0 of [], Value, 2;
     // The raw door: an export held as a `Py_buffer`, and what the C API does with one.
     Request: Call("get_buffer"), Nothing, 2 of [Exporter Flags], Into(Export), 24;
     ReleaseCopy: Method("release_copy"), Export of PyBuffer, 0 of [], Value, 5;

@@ -370,6 +370,8 @@ pub trait Heap {
     fn lends(&self, export: Slot) -> Option<usize>;
     /// How many exports such an object was not given back yet, if its body releases them, else 0; `None` of any other.
     fn outstanding(&self, export: Slot) -> Option<usize>;
+    /// How many errors such an object has raised when it was given an export back; `None` of any other.
+    fn heard(&self, export: Slot) -> Option<usize>;
     /// Releases it; again is harmless. An object of a class with `__buffer__` lets go of the views that it keeps.
     fn release_export(&mut self, export: Slot);
 

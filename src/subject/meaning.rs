@@ -142,7 +142,8 @@ fn operation<H: Heap>(heap: &mut H, step: &Step) -> Result {
         | Op::FillInfo
         | Op::SizeFromFormat
         | Op::NewLender
-        | Op::Outstanding => requests::run(heap, step),
+        | Op::Outstanding
+        | Op::Heard => requests::run(heap, step),
         Op::Next if heap.is_stream(receiver(step)) => streams::run(heap, step),
         Op::Next => match heap.advance(receiver(step))? {
             Some((form, bytes)) => {

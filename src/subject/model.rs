@@ -62,7 +62,7 @@ enum Kind {
     /// What the views on one export share (clause M4). The owner is free once no view is left.
     Managed { owner: Id, views: u16 },
     /// An object of a class with `__buffer__`, and the views that it keeps.
-    Lender { source: Id, body: Body, kept: Vec<Id>, outstanding: u16 },
+    Lender { source: Id, body: Body, kept: Vec<Id>, outstanding: u16, heard: u16 },
     /// What a consumer of such an object holds.
     Lent { view: Id, lender: Id },
     View {

@@ -170,7 +170,8 @@ def rest(wanted, steps):
     """Empties all slots but one, and looks at what is left."""
     kind, kept = wanted
     complaints = []
-    sys.unraisablehook = lambda complaint: complaints.append(repr(complaint.exc_value))
+    sys.unraisablehook = lambda complaint: getattr(
+        complaint.exc_value, "heard", lambda: complaints.append(repr(complaint.exc_value)))()
     empty(kept)
     gc.collect()
     for complaint in complaints:

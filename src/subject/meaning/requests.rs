@@ -39,6 +39,10 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::SizeFromFormat => size_from_format(&step.args[0]),
         Op::CopyData => copy_data(heap, step),
         Op::NewLender => lender(heap, step),
+        Op::Heard => {
+            let count = heap.heard(receiver(step)).expect("its class was asked");
+            Ok(Value::Int(count as i128))
+        }
         Op::Outstanding => {
             let count = heap.outstanding(receiver(step)).expect("its class was asked");
             Ok(Value::Int(count as i128))

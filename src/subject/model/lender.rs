@@ -84,8 +84,9 @@ impl Model {
         if let Kind::View { exports, .. } = self.kind_mut(view) {
             *exports -= 1;
         }
-        if let Kind::Lender { outstanding, body, .. } = self.kind_mut(lender) {
+        if let Kind::Lender { outstanding, heard, body, .. } = self.kind_mut(lender) {
             *outstanding -= 1;
+            *heard += u16::from(*body == Body::Complains);
             if body.releases() {
                 self.let_go(view);
             }

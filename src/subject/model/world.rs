@@ -374,7 +374,8 @@ impl Heap for Model {
         match self.view_on(source) {
             Ok(view) => {
                 self.forget(view);
-                let lender = self.add(Kind::Lender { source, body, kept: Vec::new(), outstanding: 0 });
+                let lender =
+                    self.add(Kind::Lender { source, body, kept: Vec::new(), outstanding: 0, heard: 0 });
                 self.put_export(dest, Held::Lender(lender));
                 Ok(())
             }
@@ -398,6 +399,14 @@ impl Heap for Model {
             Kind::Lender { body, outstanding, .. } => {
                 Some(if body.releases() { (*outstanding).into() } else { 0 })
             }
+            other => unreachable!("{export} holds {other:?}"),
+        }
+    }
+
+    fn heard(&self, export: Slot) -> Option<usize> {
+        let Some(Held::Lender(lender)) = self.exports[export.at()] else { return None };
+        match self.kind(lender) {
+            Kind::Lender { heard, .. } => Some((*heard).into()),
             other => unreachable!("{export} holds {other:?}"),
         }
     }

@@ -270,6 +270,11 @@ impl Heap for Native {
         Some(if lender.body().releases() { lender.exports() } else { 0 })
     }
 
+    fn heard(&self, export: Slot) -> Option<usize> {
+        let Held::Lender(lender) = &*self.held(export) else { return None };
+        Some(lender.heard())
+    }
+
     fn answer(&self, export: Slot) -> Option<Answer> {
         match &*self.held(export) {
             Held::RawBuffer(_, answer) => Some((**answer).clone()),

@@ -150,18 +150,40 @@ impl Layout {
     /// # Errors
     /// The checks and their order are CPython's.
     pub fn cast(&self, format: Format, shape: Option<&[isize]>) -> Result<Self, CastError> {
+        self.check_cast(shape.map(<[isize]>::len))?;
+        let line = self.cast_to_line(format)?;
+        match shape {
+            Some(shape) => line.in_shape(shape.iter().map(|&dim| Ok(dim))),
+            None => Ok(line),
+        }
+    }
+
+    /// What `memory_cast` finds out before it looks at the format: whether there can be a cast to so many dimensions, if
+    /// the shape is given.
+    ///
+    /// # Errors
+    /// As those of [`cast`](Self::cast).
+    pub fn check_cast(&self, ndim: Option<usize>) -> Result<(), CastError> {
         if !self.is_c_contiguous() {
             return Err(CastError::NotContiguous);
         }
-        if (shape.is_some() || self.ndim() != 1) && self.shape.contains(&0) {
+        if (ndim.is_some() || self.ndim() != 1) && self.shape.contains(&0) {
             return Err(CastError::NoItems);
         }
-        if shape.is_some_and(|shape| shape.len() > MAX_NDIM) {
+        if ndim.is_some_and(|ndim| ndim > MAX_NDIM) {
             return Err(CastError::TooManyDimensions);
         }
-        if self.ndim() != 1 && shape.is_some_and(|shape| shape.len() != 1) {
+        if self.ndim() != 1 && ndim.is_some_and(|ndim| ndim != 1) {
             return Err(CastError::BetweenShapes);
         }
+        Ok(())
+    }
+
+    /// `cast_to_1D`: the same bytes as items of `format` in one dimension.
+    ///
+    /// # Errors
+    /// As those of [`cast`](Self::cast).
+    pub fn cast_to_line(&self, format: Format) -> Result<Self, CastError> {
         if !format.is_native() {
             return Err(CastError::Format);
         }
@@ -173,20 +195,29 @@ impl Layout {
         if !nbytes.is_multiple_of(size) {
             return Err(CastError::PartOfAnItem);
         }
-        let Some(shape) = shape else {
-            return Ok(self.recast(format, &[(nbytes / size) as isize]));
-        };
-        let mut length = size as isize;
-        for &dim in shape {
-            if dim <= 0 {
-                return Err(CastError::NotAShape);
-            }
-            length = length.checked_mul(dim).ok_or(CastError::NotAShape)?;
+        Ok(self.recast(format, &[(nbytes / size) as isize]))
+    }
+
+    /// `cast_to_ND`: the same items in a shape, each number of which is found out when it is its turn.
+    ///
+    /// # Errors
+    /// As those of [`cast`](Self::cast), or of finding out a number.
+    pub fn in_shape<E: From<CastError>>(
+        &self,
+        shape: impl Iterator<Item = Result<isize, E>>,
+    ) -> Result<Self, E> {
+        let mut length = self.itemsize() as isize;
+        let mut dims = Vec::new();
+        for dim in shape {
+            let dim = dim?;
+            let longer = if dim > 0 { length.checked_mul(dim) } else { None };
+            length = longer.ok_or(CastError::NotAShape)?;
+            dims.push(dim);
         }
-        if length as usize != nbytes {
-            return Err(CastError::OtherLength);
+        if length as usize != self.nbytes() {
+            return Err(CastError::OtherLength.into());
         }
-        Ok(self.recast(format, shape))
+        Ok(self.recast(self.format, &dims))
     }
 
     /// The offset of the item at an index as Python writes it, from the base of the block: one number for each
@@ -196,17 +227,30 @@ impl Layout {
     /// If there is no such item. The checks and their order are those of `memory_item_multi`.
     #[inline]
     pub fn place(&self, index: &[isize]) -> Result<isize, PlaceError> {
+        self.place_at(index.iter().map(|&index| Ok(index)))
+    }
+
+    /// The same, of an index each number of which is found out when it is its turn.
+    ///
+    /// # Errors
+    /// As those of [`place`](Self::place), or of finding out a number.
+    #[inline]
+    pub fn place_at<E: From<PlaceError>>(
+        &self,
+        index: impl ExactSizeIterator<Item = Result<isize, E>>,
+    ) -> Result<isize, E> {
         if index.len() < self.ndim() {
-            return Err(PlaceError::SubView);
+            return Err(PlaceError::SubView.into());
         }
         if index.len() > self.ndim() {
-            return Err(PlaceError::TooManyIndices);
+            return Err(PlaceError::TooManyIndices.into());
         }
         let mut offset = self.offset;
-        for (number, (&index, &dim)) in index.iter().zip(self.shape.iter()).enumerate() {
+        for (number, (index, &dim)) in index.zip(self.shape.iter()).enumerate() {
+            let index = index?;
             let index = if index < 0 { index + dim } else { index };
             if index < 0 || index >= dim {
-                return Err(PlaceError::OutOfBounds { dimension: number });
+                return Err(PlaceError::OutOfBounds { dimension: number }.into());
             }
             offset = offset.wrapping_add(self.strides[number].wrapping_mul(index));
         }

@@ -23,8 +23,8 @@ use std::fmt;
 
 use super::planted::Fault;
 use super::{
-    CastError, Export, ExportCount, Exported, Format, ItemOrder, Layout, PlaceError, Provider, RawExport,
-    Released,
+    CastError, Code, Export, ExportCount, Exported, Format, ItemOrder, Layout, PlaceError, Provider,
+    RawExport, Released,
 };
 use crate::sync::{Arc, AtomicBool, Guarded, Ordering};
 
@@ -42,7 +42,15 @@ struct Inner {
 }
 
 /// The size of the largest item.
-const MAX_ITEMSIZE: usize = 8;
+const MAX_ITEMSIZE: usize = {
+    let (mut most, mut at) = (0, 0);
+    while at < Code::ALL.len() {
+        let size = Code::ALL[at].size();
+        most = if size > most { size } else { most };
+        at += 1;
+    }
+    most
+};
 
 /// Why a view did not do what it was asked for. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

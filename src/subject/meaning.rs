@@ -21,7 +21,7 @@ mod views;
 use super::heap::{Buffer, Flavour, Heap, NotLent, Source};
 use super::index;
 use super::item::Wanted;
-use crate::exporter::{Exported, Layout, Released};
+use crate::exporter::{CastError, Exported, Layout, PlaceError, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
 use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, Syntax, limits};
 
@@ -52,6 +52,30 @@ impl From<Exported> for Stop {
 impl From<Released> for Stop {
     fn from(_: Released) -> Stop {
         Stop::Raise(ErrorClass::ValueError)
+    }
+}
+
+impl From<CastError> for Stop {
+    fn from(error: CastError) -> Stop {
+        Stop::Raise(match error {
+            CastError::TooManyDimensions | CastError::Format | CastError::NotAShape => ErrorClass::ValueError,
+            CastError::NotContiguous
+            | CastError::NoItems
+            | CastError::BetweenShapes
+            | CastError::BetweenFormats
+            | CastError::PartOfAnItem
+            | CastError::OtherLength => ErrorClass::TypeError,
+        })
+    }
+}
+
+impl From<PlaceError> for Stop {
+    fn from(error: PlaceError) -> Stop {
+        Stop::Raise(match error {
+            PlaceError::SubView => ErrorClass::NotImplementedError,
+            PlaceError::TooManyIndices => ErrorClass::TypeError,
+            PlaceError::OutOfBounds { .. } => ErrorClass::IndexError,
+        })
     }
 }
 

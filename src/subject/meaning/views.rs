@@ -1,12 +1,10 @@
 //! Operations of `memoryview`.
 
-use std::cmp::Ordering;
-
 use super::super::heap::{Buffer, Flavour, Heap, Owner, Source};
 use super::super::index::{self, Slice};
 use super::super::item;
 use super::{Request, Result, Stop, exact_bytes, hex, hooks, receiver, with_buffer_after};
-use crate::exporter::{Code, Format, Layout, MAX_NDIM, Released};
+use crate::exporter::{Code, Format, Layout, Released};
 use crate::history::{ErrorClass, Seen, Skip, Value};
 use crate::program::{Arg, Bounds, Class, Op, Slot, SlotKind, Step};
 
@@ -242,41 +240,19 @@ fn cast<H: Heap>(heap: &mut H, step: &Step) -> Result {
         return Err(ErrorClass::TypeError.into());
     };
     let layout = heap.layout(receiver(step))?.clone();
-    if !layout.is_c_contiguous() {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let shape = step.args.get(1);
-    if (shape.is_some() || layout.ndim() != 1) && layout.shape.contains(&0) {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let shape: Option<&[Arg]> = match shape {
+    let shape = match step.args.get(1) {
         None => None,
         Some(Arg::List(items) | Arg::Tuple(items)) => Some(items),
+        // So are those that `check_cast` finds before it.
         Some(_) => return Err(ErrorClass::TypeError.into()),
     };
-    let ndim = shape.map_or(1, <[Arg]>::len);
-    if ndim > MAX_NDIM {
-        return Err(ErrorClass::ValueError.into());
-    }
-    if layout.ndim() != 1 && ndim != 1 {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let format = cast_format(heap, text)?;
-    if !layout.format.is_byte() && !format.is_byte() {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let (size, nbytes) = (format.itemsize(), layout.nbytes());
-    if !nbytes.is_multiple_of(size) {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let Some(items) = shape else {
-        return derive(heap, step, layout.recast(format, &[(nbytes / size) as isize]));
+    layout.check_cast(shape.map(|items| items.len()))?;
+    let line = layout.cast_to_line(cast_format(heap, text)?)?;
+    let cast = match shape {
+        Some(items) => line.in_shape(items.iter().map(|item| index::ssize(heap, item)))?,
+        None => line,
     };
-    let shape = cast_shape(heap, items, size)?;
-    if shape.iter().product::<isize>() as usize * size != nbytes {
-        return Err(ErrorClass::TypeError.into());
-    }
-    derive(heap, step, layout.recast(format, &shape))
+    derive(heap, step, cast)
 }
 
 fn cast_format<H: Heap>(heap: &H, text: &str) -> Result<Format> {
@@ -292,21 +268,6 @@ fn cast_format<H: Heap>(heap: &H, text: &str) -> Result<Format> {
         _ => true,
     };
     if known { Ok(format) } else { Err(ErrorClass::ValueError.into()) }
-}
-
-/// `copy_shape`: ints above zero whose product does not overflow.
-fn cast_shape<H: Heap>(heap: &mut H, items: &[Arg], size: usize) -> Result<Vec<isize>> {
-    let mut length = size as isize;
-    let mut shape = Vec::with_capacity(items.len());
-    for item in items {
-        let dim = index::ssize(heap, item)?;
-        if dim <= 0 || dim > isize::MAX / length {
-            return Err(ErrorClass::ValueError.into());
-        }
-        length *= dim;
-        shape.push(dim);
-    }
-    Ok(shape)
 }
 
 /// `memoryview.count` and `index`, from 3.14.
@@ -346,7 +307,7 @@ fn nth<H: Heap>(heap: &H, view: Slot, place: usize) -> Result<Option<Value>> {
     let layout = heap.layout(view)?;
     check_format(layout)?;
     let mut bytes = item::Packed::from_elem(0, layout.itemsize());
-    heap.read(view, offset(layout, [Ok(place as isize)])?, &mut bytes)?;
+    heap.read(view, layout.place(&[place as isize])?, &mut bytes)?;
     unpack(heap, layout.format, &bytes).map(Some)
 }
 
@@ -359,16 +320,6 @@ fn check_released_again<H: Heap>(heap: &H, view: Slot) -> Result<()> {
     if released { Err(Released.into()) } else { Ok(()) }
 }
 
-/// The offset of the item at these indices.
-fn offset(layout: &Layout, indices: impl IntoIterator<Item = Result<isize>>) -> Result<isize> {
-    let mut offset = layout.offset;
-    for ((index, &dim), &stride) in indices.into_iter().zip(layout.shape.iter()).zip(layout.strides.iter()) {
-        let place = index::place(index?, dim as usize)?;
-        offset = offset.wrapping_add(stride.wrapping_mul(place as isize));
-    }
-    Ok(offset)
-}
-
 /// A tuple whose items can all stand for ints.
 fn is_multi_index(key: &Arg) -> Option<&[Arg]> {
     match key {
@@ -379,13 +330,7 @@ fn is_multi_index(key: &Arg) -> Option<&[Arg]> {
 
 /// The offset of the item under a tuple of ints: as many as there are dimensions, each read when it is its turn.
 fn multi_offset<H: Heap>(heap: &mut H, layout: &Layout, items: &[Arg]) -> Result<isize> {
-    match items.len().cmp(&layout.ndim()) {
-        Ordering::Less => Err(ErrorClass::NotImplementedError.into()),
-        Ordering::Greater => Err(ErrorClass::TypeError.into()),
-        Ordering::Equal => {
-            offset(layout, items.iter().map(|item| index::ssize_or(heap, item, ErrorClass::IndexError)))
-        }
-    }
+    layout.place_at(items.iter().map(|item| index::ssize_or(heap, item, ErrorClass::IndexError)))
 }
 
 /// `memory_subscript`.
@@ -415,7 +360,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
             return Err(ErrorClass::NotImplementedError.into());
         }
         check_format(layout)?;
-        return single(heap, layout, offset(layout, [Ok(index)])?);
+        return single(heap, layout, layout.place(&[index])?);
     }
     match key {
         Arg::Slice(bounds) => slice_of(heap, step, bounds),
@@ -478,7 +423,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         (_, 0) => return Err(ErrorClass::TypeError.into()),
         (key, 1) if index::is_index(key) => {
             let index = index::ssize_or(heap, key, ErrorClass::IndexError)?;
-            offset(&layout, [Ok(index)])?
+            layout.place(&[index])?
         }
         (key, _) if index::is_index(key) => return Err(ErrorClass::NotImplementedError.into()),
         (Arg::Slice(bounds), 1) => return assign(heap, view, &layout, bounds, value),

@@ -2,6 +2,8 @@
 
 mod race;
 
+pub use race::Shown;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,6 +46,8 @@ pub struct Check {
     crew: Crew,
     /// How many programs raced: what their pauses are drawn from.
     races: u64,
+    /// How often the program that was recorded last showed a difference, if its threads raced.
+    shown: Option<Shown>,
     /// `None` only while a run is under way.
     run: Option<Box<Run>>,
     catalogue: Arc<Catalogue>,
@@ -111,6 +115,7 @@ impl Check {
             lockstep: Lockstep::new(host),
             crew,
             races: 0,
+            shown: None,
             run: Some(Box::new(run)),
             catalogue: Arc::default(),
             known: Arc::default(),
@@ -182,8 +187,10 @@ impl Check {
 
     /// Runs a program, keeps what every step saw, and holds it against what the program says.
     ///
-    /// Threads that race do not always do the same: such a program is run until it diverges, 200 times at most.
+    /// Threads that race do not always do the same: such a program is run 200 times, or until it is confirmed often enough
+    /// how it diverges ([`Check::shown`]).
     pub fn record(&mut self, program: &Arc<Program>) -> (Verdict, History) {
+        self.shown = None;
         if program.schedule.races() {
             return self.race_again(program);
         }
@@ -191,6 +198,11 @@ impl Check {
         let record = self.go(0, std::slice::from_ref(program), Some(record));
         let divergence = self.idle().cases[0].divergence.take();
         (self.verdict(divergence), record.expect("the record was asked for"))
+    }
+
+    /// How often the program that was recorded last diverged as it did first, if its threads raced.
+    pub fn shown(&self) -> Option<Shown> {
+        self.shown
     }
 
     /// What was run since the last call.

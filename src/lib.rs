@@ -13,7 +13,7 @@
 //! the specification and [`subject::native`] drives this crate's own [`exporter`]s; a [`schedule`]
 //! says which thread does what when; the [`history`] is what was seen; the [`judge`] decides; a
 //! [`report`] says it to people; [`check`] is the one entry point to all of it, and [`shrink`]
-//! makes what it finds small.
+//! makes what it finds small. A [`hunt`] shows that what is planted in the exporters is found.
 //!
 //! There is no Python in this package: `buflock-oracle` brings CPython as a subject, in workers that the command
 //! of `buflock-cli` starts and that speak the [`protocol`] with it.
@@ -22,6 +22,7 @@ pub mod check;
 pub mod exporter;
 pub mod fuzz;
 pub mod history;
+pub mod hunt;
 pub mod judge;
 pub mod program;
 pub mod protocol;

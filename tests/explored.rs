@@ -6,23 +6,14 @@ mod planting;
 use std::sync::Arc;
 
 use buflock::check::Check;
-use buflock::exporter::Fault;
+use buflock::exporter::{Fault, Needs};
 use buflock::fuzz;
+use buflock::hunt::{self, WAYS, What, racing as programs};
 use buflock::judge::Verdict;
-use buflock::program::generate::{self, Schedules, Shape};
 use buflock::program::{Program, Schedule, parse};
 use buflock::shrink::shrink;
 use buflock::subject::Version;
 use planting::Planted;
-
-/// In how many ways each program is run.
-const WAYS: u32 = 8;
-
-fn programs(seed: u64) -> impl Iterator<Item = (u64, Program)> {
-    let shape = Shape { schedules: Schedules::Concurrent, ..Shape::default() };
-    let all = (0..).map(move |index| (index, generate::nth(seed, index, shape)));
-    all.filter(|(_, program)| program.schedule == Schedule::Concurrent)
-}
 
 fn read(text: &str) -> Arc<Program> {
     Arc::new(parse::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}")))
@@ -52,19 +43,21 @@ fn what_explored_threads_see_has_an_order() {
 }
 
 #[test]
-fn every_fault_is_found_and_its_file_shows_it_100_times_of_100() {
-    for fault in Fault::ALL {
+fn every_fault_of_threads_is_found_and_its_file_shows_it_100_times_of_100() {
+    for fault in Fault::that_need(Needs::Turns) {
         let _planted = Planted::new(Some(fault));
+        let hunt = hunt::explored(3, |count| count < 20_000);
+        let found = hunt.found.unwrap_or_else(|| panic!("{fault} is not found"));
+        let What::Diverges(divergence) = found.what else {
+            println!("{fault}: {} programs, {:?}", hunt.programs, found.what);
+            continue;
+        };
+        println!("{fault}: {} programs, {}", hunt.programs, divergence.signature);
+        let file = found.program.to_string();
         let mut check = Check::native(Version::NEWEST);
-        let found = programs(3).take(4_000).find_map(|(index, program)| {
-            let (program, verdict) = check.explore(&program, WAYS, index);
-            matches!(verdict, Verdict::Diverge(_)).then_some((index, program, verdict))
-        });
-        let (index, program, verdict) = found.unwrap_or_else(|| panic!("{fault} is not found"));
-        println!("{fault}: program {index}");
-        let file = program.to_string();
         for _ in 0..100 {
-            assert_eq!(check.run(&read(&file)), verdict, "{fault}\n{file}");
+            let verdict = check.run(&read(&file));
+            assert_eq!(verdict, Verdict::Diverge((*divergence).clone()), "{fault}\n{file}");
         }
     }
 }

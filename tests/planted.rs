@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use buflock::check::Check;
-use buflock::exporter::{ByteArray, Bytes, Exported, Fault, Layout, Request, View, plant};
+use buflock::exporter::{ByteArray, Bytes, Exported, Fault, Layout, Needs, Request, View, plant};
+use buflock::hunt::{self, What};
 use buflock::judge::{Divergence, Verdict};
 use buflock::program::Program;
 use buflock::program::generate::{self, Shape};
@@ -173,7 +174,8 @@ fn gaps_are_lent_as_a_block() {
 
 #[test]
 fn racing_threads_survive_every_fault() {
-    for fault in Fault::ALL {
+    // Who is not woken waits for ever.
+    for &fault in Fault::ALL.iter().filter(|&&fault| fault != Fault::MissingWakeUp) {
         let _planted = with(fault);
         let array = array();
         std::thread::scope(|scope| {
@@ -205,25 +207,22 @@ fn race(array: &ByteArray, thread: u8, round: usize) {
 }
 
 /// As many programs find every fault on every seed.
-const PROGRAMS: u64 = 1_000;
+const PROGRAMS: u64 = 2_000;
 const SEEDS: std::ops::Range<u64> = 0..5;
 
 /// What the first program that finds anything finds, and how many programs it took.
 fn find(seed: u64, programs: u64) -> Option<(u64, Arc<Program>, Divergence)> {
-    let mut check = Check::native(Version::NEWEST);
-    (0..programs).find_map(|index| {
-        let program = Arc::new(generate::nth(seed, index, Shape::default()));
-        match check.run(&program) {
-            Verdict::Diverge(divergence) => Some((index + 1, program, divergence)),
-            _ => None,
-        }
+    let hunt = hunt::lockstep(seed, |count| count < programs);
+    hunt.found.map(|found| match found.what {
+        What::Diverges(divergence) => (hunt.programs, found.program, *divergence),
+        What::Panics(said) => panic!("{said}"),
     })
 }
 
 #[test]
 fn random_programs_find_every_fault_on_every_seed() {
     let mut missed = Vec::new();
-    for fault in Fault::ALL {
+    for fault in Fault::that_need(Needs::Steps) {
         let mut took = BTreeMap::new();
         for seed in SEEDS {
             let _planted = with(fault);
@@ -267,7 +266,7 @@ fn without_a_fault_nothing_is_found() {
 
 #[test]
 fn a_finding_shrinks_to_a_few_steps() {
-    for fault in Fault::ALL {
+    for fault in Fault::that_need(Needs::Steps) {
         for seed in SEEDS {
             let _planted = with(fault);
             let (_, program, divergence) = find(seed, PROGRAMS).expect("every fault is found");

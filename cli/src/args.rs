@@ -32,6 +32,9 @@ pub enum Command {
     Shrink(OneOut),
     /// Write a Python script that shows the difference without buflock
     Repro(OneOut),
+    /// Plant each fault in the Rust exporters, and see how long it takes to find it
+    #[cfg(feature = "faults")]
+    Faults(Faults),
 }
 
 /// How a run ends its output.
@@ -154,6 +157,24 @@ pub struct OneOut {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub workers: Workers,
+}
+
+/// `buflock faults`
+#[cfg(feature = "faults")]
+#[derive(Debug, Args)]
+pub struct Faults {
+    /// Which faults; without one, all
+    #[arg(value_name = "FAULT", value_parser = str::parse::<buflock::exporter::Fault>)]
+    pub faults: Vec<buflock::exporter::Fault>,
+    /// With how many seeds each is looked for
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub seeds: u16,
+    /// How long each seed may take
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    pub seconds: f64,
+    /// A table to read, or one JSON object
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -54,7 +54,7 @@ fn beside() -> Result<PathBuf, Failure> {
 }
 
 /// Where this was built from, if it is still there.
-fn checkout() -> Option<&'static Path> {
+pub fn checkout() -> Option<&'static Path> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     folder.join("../oracle/src/worker_main.rs").is_file().then_some(folder)
 }
@@ -65,9 +65,10 @@ pub fn build(python: Option<&Python>) -> Result<(), Failure> {
     let mut command = Command::new(cargo);
     command.args(["build", "-p", "buflock-oracle", "--bin", NAME]).current_dir(folder);
     let mut typed = format!("cargo build -p buflock-oracle --bin {NAME}");
-    if cfg!(feature = "explored") {
-        command.args(["--features", "explored"]);
-        typed += " --features explored";
+    let features = [("explored", cfg!(feature = "explored")), ("faults", cfg!(feature = "faults"))];
+    for (feature, _) in features.into_iter().filter(|(_, is_on)| *is_on) {
+        command.args(["--features", feature]);
+        typed = format!("{typed} --features {feature}");
     }
     if !cfg!(debug_assertions) {
         command.arg("--release");

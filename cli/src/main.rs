@@ -6,6 +6,8 @@
 mod args;
 mod crew;
 mod error;
+#[cfg(feature = "faults")]
+mod faults;
 mod files;
 mod findings;
 mod live;
@@ -55,5 +57,7 @@ fn dispatch(command: Option<Command>) -> Result<Ending, Failure> {
         Some(Command::Show(args)) => show::show(&args),
         Some(Command::Shrink(args)) => show::shrink(&args),
         Some(Command::Repro(args)) => show::repro(&args),
+        #[cfg(feature = "faults")]
+        Some(Command::Faults(args)) => faults::faults(&args),
     }
 }

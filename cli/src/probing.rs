@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use buflock::check::Shown;
 use buflock::program::Program;
 use buflock::report::{Finding, Kind, Recording};
 
@@ -101,17 +102,26 @@ impl<'a> Prober<'a> {
         }
     }
 
-    /// Whether a program shows this signature.
-    fn shows(&mut self, program: &Program, signature: &str) -> Result<bool, Failure> {
-        Ok(match self.probe(program)? {
-            Some(Fate::Ran(recording)) => recording.told.is_some_and(|told| told.signature == signature),
-            Some(Fate::Died(finding)) => finding.told.signature == signature,
-            None => false,
-        })
+    /// How often a program shows this signature, if it does; always, unless its threads race.
+    fn shows(&mut self, program: &Program, signature: &str) -> Result<Option<Shown>, Failure> {
+        let always = Shown { times: 1, runs: 1 };
+        let (told, shown) = match self.probe(program)? {
+            Some(Fate::Ran(recording)) => (recording.told, recording.race.map_or(always, |race| race.shown)),
+            Some(Fate::Died(finding)) => (Some(finding.told), always),
+            None => (None, always),
+        };
+        Ok(told.filter(|told| told.signature == signature).map(|_| shown))
     }
 
-    /// The smallest program that shows the same signature, as far as so many tries find it.
-    pub fn shrink(&mut self, program: &Program, signature: &str, few: bool) -> Result<Program, Failure> {
+    /// The smallest program that shows the same signature, and hardly less often than `shown`, as far as so many tries
+    /// find it.
+    fn shrink(
+        &mut self,
+        program: &Program,
+        signature: &str,
+        shown: Shown,
+        few: bool,
+    ) -> Result<Program, Failure> {
         let tries = if few { 300 } else { 3000 };
         let until = Instant::now() + SHRINKING;
         let mut failure = None;
@@ -119,10 +129,11 @@ impl<'a> Prober<'a> {
             if failure.is_some() || Instant::now() > until {
                 return false;
             }
-            self.shows(candidate, signature).unwrap_or_else(|error| {
+            let found = self.shows(candidate, signature).unwrap_or_else(|error| {
                 failure = Some(error);
-                false
-            })
+                None
+            });
+            found.is_some_and(|found| found.is_near(shown))
         });
         failure.map_or(Ok(small), Err)
     }
@@ -146,10 +157,8 @@ impl<'a> Prober<'a> {
     /// A finding of a smaller program, if that shows the same in a process of its own.
     fn smaller(&mut self, finding: &Finding, program: &Program) -> Result<Option<Finding>, Failure> {
         let few = self.fresh || matches!(finding.kind, Kind::Fault { .. });
-        if !self.shows(program, &finding.told.signature)? {
-            return Ok(None);
-        }
-        let small = self.shrink(program, &finding.told.signature, few)?;
+        let Some(shown) = self.shows(program, &finding.told.signature)? else { return Ok(None) };
+        let small = self.shrink(program, &finding.told.signature, shown, few)?;
         self.crew.dismiss();
         let again = match self.probe(&small)? {
             Some(Fate::Ran(recording)) => recording

@@ -66,11 +66,17 @@ pub fn finding(prober: &mut Prober<'_>, finding: &Finding, path: &Path) -> Resul
     let Ok(program) = parse::parse(&finding.program) else { return Ok(finding.file()) };
     let file = path.display().to_string();
     let facts = prober.facts().clone();
-    Ok(match prober.probe(&program)? {
-        Some(fate @ Fate::Ran(_)) if told(&fate).is_some() => rendered(&program, &fate, &facts, &file),
-        Some(fate @ Fate::Died(_)) => rendered(&program, &fate, &facts, &file),
+    let again = prober.probe(&program)?;
+    Ok(match &again {
+        Some(fate) if told(fate).is_some() => rendered(&program, fate, &facts, &file),
         // It does not show again: what is known is what was seen then.
-        _ => rendered(&program, &Fate::Died(Box::new(finding.clone())), &facts, &file),
+        _ => {
+            let mut recording = died(&program, &finding.told, &facts);
+            if let Some(Fate::Ran(ran)) = again {
+                recording.race = ran.race;
+            }
+            terminal::render(&program, &recording, Some(&file), output::look())
+        }
     })
 }
 
@@ -100,6 +106,7 @@ fn died(program: &Program, told: &Told, facts: &Facts) -> Recording {
         told: Some(told.clone()),
         known: None,
         permitted: false,
+        race: None,
     }
 }
 

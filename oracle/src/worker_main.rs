@@ -21,6 +21,7 @@ use buflock::judge::Verdict;
 use buflock::program::generate::{self, Shape};
 use buflock::program::{Allocator, Program, parse};
 use buflock::protocol::{Batch, Found, Hello, Reply, Request};
+use buflock::report::race::Race;
 use buflock::report::{Recording, Told};
 use buflock::subject::Version;
 use buflock_oracle::progress::Page;
@@ -127,6 +128,9 @@ fn pin(core: usize) {
 fn plant() -> Result<(), String> {
     if let Ok(name) = std::env::var("BUFLOCK_PLANT") {
         let fault = name.parse().map_err(|_| format!("there is no fault {name:?} to plant"))?;
+        if !buflock::exporter::planted::PLANTABLE {
+            return Err("faults are in builds with the feature `faults` alone".to_owned());
+        }
         buflock::exporter::plant(Some(fault));
     }
     Ok(())
@@ -327,6 +331,7 @@ impl Worker {
         let (verdict, seen) = self.check.record(&Arc::new(program));
         let python = format!("Python {}", self.python.description);
         let mut recording = Recording::new(&python, self.check.subjects(), &verdict, &seen);
+        recording.race = self.check.shown().map(|shown| Race::new(shown, &verdict));
         if let Verdict::Diverge(divergence) = &verdict {
             let known = buflock_oracle::catalogue();
             let entry = known.covers(divergence, self.python.version);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use buflock::exporter::{Fault, plant};
+use buflock::exporter::{Fault, Needs, plant};
 use buflock::judge::{Divergence, Verdict};
 use buflock::program::generate::{self, Shape};
 use buflock_oracle::{attached, check, interpreter};
@@ -14,9 +14,13 @@ use buflock_oracle::{attached, check, interpreter};
 const PROGRAMS: u64 = 2_000;
 
 /// The mistakes of our own memoryview and of what it answers to requests, which are not CPython's. They are met where a
-/// class leaves an operation to its meaning, which is no promise.
-const OF_VIEWS: [Fault; 5] = [
+/// class leaves an operation to its meaning, which is no promise. A lock over hooks is one, since none are run there.
+const OF_VIEWS: [Fault; 9] = [
     Fault::OffByOneSlice,
+    Fault::SliceForgetsItsExport,
+    Fault::CastCountsTwice,
+    Fault::ReleasedTwiceOnErrorPath,
+    Fault::LockHeldOverCallback,
     Fault::ViewOutlivesExporter,
     Fault::MissingReleaseOnErrorPath,
     Fault::ReadOnlyLentForWriting,
@@ -40,7 +44,7 @@ fn faults_of_the_exporters_are_found_by_the_consumers_of_cpython() {
             plant(None);
             found
         };
-        for fault in Fault::ALL {
+        for fault in Fault::that_need(Needs::Steps) {
             let found = find(Some(fault));
             println!("{fault}: {:?}", found.as_ref().map(|(index, found)| (index, &found.signature)));
             assert!(found.is_some() || OF_VIEWS.contains(&fault), "{fault} is not found");

@@ -1,13 +1,16 @@
 //! Lets the threads of a program race.
 
+use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Check, Run};
 use crate::history::{History, Observation, Outcome, Raced, Skip};
 use crate::judge::{Verdict, race};
 #[cfg(all(feature = "explored", not(loom)))]
 use crate::program::Turns;
-use crate::program::racing::is_shared;
+use crate::program::racing::{is_shared, own_view};
 use crate::program::{Program, Schedule, Slot, SlotKind};
 #[cfg(all(feature = "explored", not(loom)))]
 use crate::schedule::explored::{self, Chooser, Strategy};
@@ -15,6 +18,30 @@ use crate::subject::{Model, Native, Subject};
 
 /// How often a program whose threads race is run to see again what was seen once.
 const RACES: u32 = 200;
+/// How often it is to be seen; that is enough to say how often it shows.
+const ENOUGH: u32 = 20;
+
+/// How often a difference showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// In so many runs.
+    pub times: u32,
+    /// Of so many.
+    pub runs: u32,
+}
+
+impl Shown {
+    /// Whether it shows at least half as often as `other` does.
+    pub fn is_near(self, other: Shown) -> bool {
+        2 * u64::from(self.times) * u64::from(other.runs) >= u64::from(other.times) * u64::from(self.runs)
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} runs", self.times, self.runs)
+    }
+}
 
 /// What the threads of a subject saw; `None` if it has none that take turns, where the program has turns.
 type Saw = Option<Vec<Raced>>;
@@ -122,7 +149,8 @@ impl Check {
                 };
                 let slots = [SlotKind::Exporter, SlotKind::View].into_iter().flat_map(Slot::all);
                 let after = slots.filter(|slot| is_shared(*slot)).map(|slot| (slot, subject.look(slot)));
-                let after = after.collect();
+                let own = hands.iter().zip((0..).map(own_view)).map(|(hand, slot)| (slot, hand.look(slot)));
+                let after = after.chain(own).collect();
                 drop(hands);
                 let judged = race::judge(subject.name(), program, &before, &seen, after);
                 if rank(&judged) > rank(&verdict) {
@@ -147,17 +175,26 @@ impl Check {
         (verdict, saw)
     }
 
-    /// Lets them race until they diverge, and gives that run or else the last, as far as the first subject saw it.
+    /// Lets them race until it is clear how often they diverge, and gives the first run in which they did or else the last,
+    /// as far as the first subject saw it.
     pub(super) fn race_again(&mut self, program: &Arc<Program>) -> (Verdict, History) {
-        let mut run = self.race(0, program);
         let races = if program.schedule == Schedule::Concurrent { RACES } else { 1 };
-        for _ in 1..races {
-            if let Verdict::Diverge(_) = run.0 {
-                break;
+        let (mut verdict, mut saw) = (Verdict::Agree, Vec::new());
+        let mut shown = Shown { times: 0, runs: 0 };
+        while shown.runs < races && shown.times < ENOUGH {
+            let run = self.race(0, program);
+            shown.runs += 1;
+            match (&verdict, &run.0) {
+                (Verdict::Diverge(first), Verdict::Diverge(again)) if first.signature != again.signature => {}
+                (Verdict::Diverge(_), Verdict::Diverge(_)) => shown.times += 1,
+                (Verdict::Diverge(_), _) => {}
+                (_, now) => {
+                    shown.times += u32::from(matches!(now, Verdict::Diverge(_)));
+                    (verdict, saw) = run;
+                }
             }
-            run = self.race(0, program);
         }
-        let (verdict, saw) = run;
+        self.shown = Some(shown);
         let mut model = Model::new(self.idle().version);
         let observe = |(place, step)| {
             let expected: Outcome = model.step(step);

@@ -203,6 +203,22 @@ impl Provider {
         }
     }
 
+    /// Takes one export away that somebody else gives back as well: only a planted fault does so.
+    #[cold]
+    pub(super) fn release_once_more(&self) {
+        if self.is_stained() {
+            // SAFETY: this is no one's to give back, which a stained exporter bears: its count does not go below zero,
+            // and it leaks all that it would free or move.
+            unsafe { self.release_raw() };
+        }
+    }
+
+    /// What an operation of this exporter keeps while it converts its arguments: nothing, unless a fault is planted.
+    pub fn held_over_callbacks(&self) -> Option<Export> {
+        let holds = super::planted(Fault::LockHeldOverCallback) && self.is_stained();
+        holds.then(|| self.export().ok()).flatten()
+    }
+
     /// # Safety
     /// As for `release_raw` of the exporters.
     pub(super) unsafe fn release_raw(&self) {
@@ -265,7 +281,7 @@ impl Export {
     /// # Errors
     /// If they cannot be met. The export is then to be given back.
     pub fn answer(&self, request: Request) -> Result<Answer, Refused> {
-        let spoiled = |fault| self.provider.is_stained() && super::planted(fault);
+        let spoiled = |fault| self.commits(fault);
         let request = if spoiled(Fault::ReadOnlyLentForWriting) { request.to_read() } else { request };
         match self.provider {
             Provider::View(_) | Provider::Lent(_) if !spoiled(Fault::GapsLentAsBlock) => {
@@ -339,9 +355,30 @@ impl Export {
 
     /// Gives the export back on the path of an error: a consumer has acquired it and then failed (R3).
     pub fn abandon(self) {
-        if self.provider.is_stained() && super::planted(Fault::MissingReleaseOnErrorPath) {
-            self.spent.store(true, Ordering::Relaxed);
+        if self.commits(Fault::MissingReleaseOnErrorPath) {
+            self.forget();
+        } else if self.commits(Fault::ReleasedTwiceOnErrorPath) {
+            self.provider.release_once_more();
         }
+    }
+
+    #[inline]
+    fn commits(&self, fault: Fault) -> bool {
+        super::planted(fault) && self.provider.is_stained()
+    }
+
+    /// Leaves the export with its exporter for ever: only a planted fault does so.
+    pub(super) fn forget(&self) {
+        debug_assert!(self.provider.is_stained());
+        self.spent.store(true, Ordering::Relaxed);
+    }
+
+    /// The same memory, as an export that is not counted: only a planted fault makes one.
+    #[cold]
+    pub(super) fn uncounted(&self) -> Self {
+        debug_assert!(self.provider.is_stained());
+        let (provider, layout) = (self.provider.clone(), self.layout.clone());
+        Self { raw: self.raw, layout, spent: AtomicBool::new(true), provider }
     }
 
     /// Gives the count back while the export still stands: only a planted fault does so.
@@ -349,9 +386,7 @@ impl Export {
     pub(super) fn release_too_early(&self) {
         debug_assert!(self.provider.is_stained());
         if !self.spent.swap(true, Ordering::AcqRel) {
-            // SAFETY: `spent` lets this happen once, and nobody else gives the export back. Its memory is used
-            // after this, which a stained exporter bears: it leaks all that it would free or move.
-            unsafe { self.provider.release_raw() };
+            self.provider.release_once_more();
         }
     }
 }

@@ -72,7 +72,7 @@ use std::fmt;
 use std::mem;
 
 use super::Closed;
-use super::planted::{self, Fault, planted};
+use super::planted::{Fault, Stain};
 use crate::sync::{AtomicUsize, Ordering, wait_a_moment};
 
 /// An operation of the object itself is in flight.
@@ -88,35 +88,37 @@ const TOO_MANY: usize = CLOSED >> 1;
 pub struct ExportCount {
     word: AtomicUsize,
     /// Faults may take hold in the object: see [`planted`](super::planted).
-    stained: bool,
+    stain: Stain,
 }
+
+mod stained;
 
 impl ExportCount {
     /// No exports, not locked.
     pub fn new() -> Self {
-        Self { word: AtomicUsize::new(0), stained: false }
+        Self::stained_if(false)
     }
 
     /// The count of an object that can carry a planted fault if `stained`.
     pub(super) fn stained_if(stained: bool) -> Self {
-        Self { word: AtomicUsize::new(0), stained }
+        Self { word: AtomicUsize::new(0), stain: Stain::new(stained) }
     }
 
     /// The count of a new root of memory, in which the fault takes hold that is planted at this moment, if any.
     pub(super) fn of_new_object() -> Self {
-        Self::stained_if(planted::any_planted())
+        Self { word: AtomicUsize::new(0), stain: Stain::of_new_object() }
     }
 
     /// May the counts of this object be wrong?
     #[inline]
     pub(super) fn is_stained(&self) -> bool {
-        self.stained
+        self.stain.is_there()
     }
 
     /// Is this fault to be committed by this object?
     #[inline]
     pub(super) fn commits(&self, fault: Fault) -> bool {
-        self.stained && planted(fault)
+        self.stain.commits(fault)
     }
 
     /// Adds one export (G3). Waits while an operation of the object is in flight.
@@ -134,15 +136,9 @@ impl ExportCount {
     /// Adds one export and runs `read`, during which the object can be neither resized nor closed: either the export
     /// has been counted before, or, in a stained object, whose count says nothing, it runs under the lock.
     #[inline]
-    pub(super) fn acquire_with<R>(&self, read: impl FnOnce() -> R) -> Result<R, Closed> {
-        if self.stained {
-            let locked = self.lock();
-            if locked.is_closed() {
-                return Err(Closed);
-            }
-            let value = read();
-            locked.into_export();
-            return Ok(value);
+    pub(super) fn acquire_with<R>(&self, read: impl Fn() -> R) -> Result<R, Closed> {
+        if self.is_stained() {
+            return self.acquire_stained(read);
         }
         let word = self.word.load(Ordering::Relaxed);
         if word >= TOO_MANY || !self.try_add(word) {
@@ -181,8 +177,8 @@ impl ExportCount {
     /// If there was none (R4, L4). The message names the `exporter`.
     #[inline]
     pub fn release(&self, exporter: &'static str) -> Remaining {
-        if self.stained {
-            return Remaining(self.release_stained());
+        if self.is_stained() {
+            return self.release_stained();
         }
         let before = self.word.fetch_sub(1, Ordering::AcqRel);
         if before & EXPORTS == 0 {
@@ -191,38 +187,28 @@ impl ExportCount {
         Remaining(before - 1)
     }
 
-    /// The word that a release leaves.
-    #[cold]
-    fn release_stained(&self) -> usize {
-        let twice = planted(Fault::ReleaseCountedTwice);
-        let after = |word: usize| {
-            let exports = (word & EXPORTS).saturating_sub(1 + usize::from(twice));
-            word & !EXPORTS | exports
-        };
-        let mut word = self.word.load(Ordering::Relaxed);
-        while let Err(found) =
-            self.word.compare_exchange_weak(word, after(word), Ordering::AcqRel, Ordering::Relaxed)
-        {
-            word = found;
-        }
-        after(word)
-    }
-
     /// Begins an operation of the object: no export appears until [`Locked`] is dropped. Waits while another
     /// operation is in flight; a thread that locks twice waits for ever.
     #[inline]
     pub fn lock(&self) -> Locked<'_> {
-        if self.word.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
+        if self.word.fetch_or(LOCKED, self.or_weak(Fault::WeakLock, Ordering::Acquire)) & LOCKED != 0 {
             self.lock_slowly();
         }
         Locked { count: self }
     }
 
+    /// An ordering, unless the object lacks it.
+    #[inline]
+    fn or_weak(&self, fault: Fault, ordering: Ordering) -> Ordering {
+        if self.commits(fault) { Ordering::Relaxed } else { ordering }
+    }
+
     #[cold]
     fn lock_slowly(&self) {
         loop {
+            self.sleep_without_a_look();
             self.settle();
-            if self.word.fetch_or(LOCKED, Ordering::Acquire) & LOCKED == 0 {
+            if self.word.fetch_or(LOCKED, self.or_weak(Fault::WeakLock, Ordering::Acquire)) & LOCKED == 0 {
                 return;
             }
         }
@@ -257,7 +243,7 @@ impl ExportCount {
     #[inline]
     pub(super) fn check_at_death(&self, exporter: &'static str) {
         let exports = self.exports();
-        if exports != 0 && !self.stained {
+        if exports != 0 && !self.is_stained() {
             stop(format_args!("{exporter}: destroyed with {exports} exports outstanding"));
         }
     }
@@ -343,8 +329,8 @@ impl Locked<'_> {
         if exports >= TOO_MANY {
             stop(format_args!("an object has {exports} exports, too many to count"));
         }
-        if self.count.commits(Fault::ExportNotCounted) {
-            return;
+        if self.count.is_stained() {
+            return self.into_stained_export();
         }
         // Clears the top bit and adds one to the others, whatever has been released in the meantime.
         let change = 1_usize.wrapping_sub(LOCKED);
@@ -356,9 +342,12 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
+        if self.count.is_stained() {
+            return self.end_stained();
+        }
         // An object without exports: nobody else changes the word, since acquires wait, no release is to come and
         // another lock sets the bit that is set. So it is stored, at a fraction of the cost.
-        if !self.count.stained && self.count.word.load(Ordering::Acquire) == LOCKED {
+        if self.count.word.load(Ordering::Acquire) == LOCKED {
             self.count.word.store(0, Ordering::Release);
         } else {
             self.count.word.fetch_and(!LOCKED, Ordering::Release);

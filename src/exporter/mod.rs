@@ -82,7 +82,7 @@ pub use locked::{
     acquire_locked_read, acquire_locked_write, raise, release_locked, take_error,
 };
 pub use mmap::{Map, MapError, Mapping, Mmap};
-pub use planted::{Fault, plant, planted};
+pub use planted::{Fault, Needs, plant, planted};
 pub use request::{Answer, Refused, Request};
 pub use same::same_bytes;
 pub use storage::{Block, Operation};

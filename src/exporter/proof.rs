@@ -21,6 +21,7 @@ use self::threads::{
     Object, Word, closes, consumes, ends, gives_back, lends, map, opens, operates, releases, resizes, shuts,
     together, tries, uses_and_releases, viewed,
 };
+use super::planted::{PROOF, WITHOUT};
 use super::{Array, ByteArray, Bytes, CArray, Code, Fault, Stream, TypeCode, plant};
 use crate::sync::loom::{Edge, Half, take_away, used};
 
@@ -222,6 +223,19 @@ kernels! {
         object.is_at_rest();
     }
 
+    fn an_export_of_a_view_beside_its_release_and_a_resize() {
+        let (object, view) = viewed();
+        let (own, tried) = (object.clone(), view.clone());
+        let tries_and_resizes = move || {
+            if tried.release().is_ok() {
+                assert_eq!(own.resize(), Ok(()));
+            }
+        };
+        together([consumes(&object.through(&view)), Box::new(tries_and_resizes)]);
+        assert_eq!(view.release(), Ok(()));
+        object.is_at_rest();
+    }
+
     fn a_read_of_a_view_beside_its_release() {
         let (object, view) = viewed();
         let own = view.clone();
@@ -297,8 +311,6 @@ enum Without {
     Fault(Fault),
 }
 
-const CHILD: &str = "BUFLOCK_PROOF_WITHOUT";
-
 impl Without {
     /// As the child is told.
     fn name(&self) -> String {
@@ -312,8 +324,8 @@ impl Without {
     /// a process.
     fn is_seen_by(&self) -> Option<String> {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["exporter::proof::a_child_runs_all_kernels", "--exact", "--nocapture"])
-            .env(CHILD, self.name())
+            .args([PROOF, "--exact", "--nocapture"])
+            .env(WITHOUT, self.name())
             .output()
             .unwrap();
         let said = String::from_utf8(child.stdout).unwrap();
@@ -325,7 +337,7 @@ impl Without {
 
 #[test]
 fn a_child_runs_all_kernels() {
-    let Ok(name) = std::env::var(CHILD) else { return };
+    let Ok(name) = std::env::var(WITHOUT) else { return };
     if let Ok(fault) = name.parse() {
         plant(Some(fault));
     } else {
@@ -356,7 +368,7 @@ const SPARE: [(&str, Half, &str); 3] = [
         "under the lock, that is an Acquire; to others it is no more than an answer",
     ),
     (
-        "if !self.count.stained && self.count.word.load(Ordering::Acquire) == LOCKED {",
+        "if self.count.word.load(Ordering::Acquire) == LOCKED {",
         Half::Acquire,
         "the store after it ends the release sequences, which that of `sync::loom` does not",
     ),
@@ -383,12 +395,21 @@ fn every_ordering_is_missed() {
     assert_eq!(spare, SPARE);
 }
 
-/// Faults that one thread shows as well as several, in views alone: no kernel has to do with them.
-const ALONE: [Fault; 3] = [Fault::OffByOneSlice, Fault::ReadOnlyLentForWriting, Fault::GapsLentAsBlock];
+/// Faults that no kernel has to do with: one thread shows them as well as several, or they are about what is in the memory.
+/// loom takes whoever waits for ever for a kernel that is too long to explore, which it may be.
+const ELSEWHERE: [Fault; 7] = [
+    Fault::OffByOneSlice,
+    Fault::ReleasedTwiceOnErrorPath,
+    Fault::SliceForgetsItsExport,
+    Fault::CastCountsTwice,
+    Fault::LockHeldOverCallback,
+    Fault::ReadOnlyLentForWriting,
+    Fault::GapsLentAsBlock,
+];
 
 #[test]
 fn every_fault_of_counting_and_resizing_is_seen() {
-    for fault in Fault::ALL.into_iter().filter(|fault| !ALONE.contains(fault)) {
+    for &fault in Fault::ALL.iter().filter(|fault| !ELSEWHERE.contains(fault)) {
         let seen = Without::Fault(fault).is_seen_by();
         println!("{fault}: {seen:?}");
         assert!(seen.is_some(), "no kernel sees {fault}");

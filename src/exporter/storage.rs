@@ -19,6 +19,7 @@
 //! all times, pointer and length are read under LOCKED alone, and a resize leaves the old memory behind and moves to
 //! a copy.
 
+use std::cell::Cell;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -175,10 +176,15 @@ impl<M: Block> Storage<M> {
     /// If the object has been closed. Then no export has been added.
     #[inline]
     pub(super) fn acquire_raw(&self) -> Result<RawExport, Closed> {
+        let first = Cell::new(None);
         self.count.acquire_with(|| {
             // SAFETY: `acquire_with` runs this while the object can be neither resized nor closed, so no unique
             // reference to `memory` exists before it returns.
-            unsafe { &*self.memory.shared() }.lent()
+            let mut lent = unsafe { &*self.memory.shared() }.lent();
+            if self.count.commits(Fault::AddressRereadAfterUnlock) {
+                lent.len = first.replace(Some(lent.len)).unwrap_or(lent.len).min(lent.len);
+            }
+            lent
         })
     }
 
@@ -202,12 +208,13 @@ impl<M: Block> Storage<M> {
     /// # Errors
     /// If exports exist and `closing` refuses then. Nothing is changed.
     pub(super) fn close(&self, closing: Closing) -> Result<(), Exported> {
+        let stale = self.count.commits(Fault::CheckThenLockThenClose).then(|| self.count.exports());
         let locked = self.count.lock();
         if locked.is_closed() {
             return Ok(());
         }
         // Zero stays zero, and whatever exports `close` finds below leave a release to come.
-        let exports = locked.exports();
+        let exports = stale.unwrap_or_else(|| locked.exports());
         if exports != 0 && closing == Closing::Refuse && !self.count.commits(Fault::ResizeIgnoresExports) {
             return Err(Exported(exports));
         }

@@ -105,9 +105,11 @@ impl View {
     /// If this view has been released.
     pub fn derive(&self, layout: Layout) -> Result<Self, Released> {
         let managed = self.with(Arc::clone)?;
-        let layout =
-            if self.0.count.commits(Fault::OffByOneSlice) { self.without_last_item(layout) } else { layout };
-        Ok(Self::on(managed, layout))
+        if self.is_stained() {
+            Ok(self.derive_stained(managed, layout))
+        } else {
+            Ok(Self::on(managed, layout))
+        }
     }
 
     /// `memoryview.cast`: a view of the same bytes as items of `format`, in one dimension or in the shape that is
@@ -117,17 +119,6 @@ impl View {
     /// If this view has been released, or [`Layout::cast`] refuses.
     pub fn cast(&self, format: Format, shape: Option<&[isize]>) -> Result<Self, ViewError> {
         Ok(self.derive(self.layout()?.cast(format, shape)?)?)
-    }
-
-    #[cold]
-    fn without_last_item(&self, mut layout: Layout) -> Layout {
-        let own = &self.0.layout;
-        let cast = (layout.format, layout.ndim()) != (own.format, own.ndim());
-        let copy = (layout.offset, &layout.shape, &layout.strides) == (own.offset, &own.shape, &own.strides);
-        if !cast && !copy && layout.shape.first().is_some_and(|&items| items > 0) {
-            layout.shape[0] -= 1;
-        }
-        layout
     }
 
     /// Where the items are (M2). It never changes.
@@ -312,6 +303,11 @@ impl View {
     /// # Errors
     /// If the view itself has exports (M3). Then nothing is released.
     pub fn release(&self) -> Result<(), Exported> {
+        if self.is_stained()
+            && let Some(done) = self.release_stained()
+        {
+            return done;
+        }
         let locked = self.0.count.lock();
         // SAFETY: the lock is held, so nobody else touches `managed`; the reference ends before the lock does. What
         // runs when the managed buffer is dropped does not come back here: it releases an export of an object
@@ -334,6 +330,9 @@ impl View {
     /// Runs `f` on the managed buffer, which stays in place meanwhile.
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&Managed) -> R) -> Result<R, Released> {
+        if self.0.count.commits(Fault::AccessOutlivesRelease) {
+            return Ok(f(&self.share()?));
+        }
         let _locked = self.0.count.lock();
         // SAFETY: the lock is held, so nobody else touches `managed`; the reference ends before the lock does,
         // because `f` cannot keep it.
@@ -354,8 +353,8 @@ impl Inner {
         let Some(managed) = managed.take() else {
             return;
         };
-        if self.count.commits(Fault::ViewOutlivesExporter) && Arc::strong_count(&managed) > 1 {
-            managed.release_too_early();
+        if self.count.is_stained() {
+            self.let_go_stained(managed);
         }
     }
 }
@@ -377,5 +376,6 @@ impl fmt::Debug for View {
     }
 }
 
+mod stained;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 
 use super::linearize::{Linearization, Sequential, linearize};
 use super::{Difference, Divergence, Verdict, compare};
-use crate::history::{ErrorClass, Event, Outcome, Raced, Skip};
+use crate::history::{ErrorClass, Event, Outcome, Raced, Skip, Value};
 use crate::program::{Op, Program, Slot, SlotKind, Step, limits};
 use crate::subject::{Model, Picture};
 
@@ -76,9 +76,17 @@ impl<'p> Sequential for Law<'p> {
         match (act, seen) {
             // It was left out everywhere.
             (Act::Step { .. }, Sight::Outcome(Outcome::Skipped(Skip::Known))) => true,
-            (Act::Step { held: true, .. }, Sight::Outcome(Outcome::Raised(ErrorClass::BufferError))) => true,
-            (Act::Step { step, .. }, Sight::Outcome(seen)) => {
+            (Act::Step { step, held }, Sight::Outcome(seen)) => {
+                let refused = *held && *seen == Outcome::Raised(ErrorClass::BufferError);
+                let before = refused.then(|| self.model.clone());
                 let expected = self.model.step(step);
+                if let Some(before) = before {
+                    // What is refused by the law as well may have asked an object that remembers it.
+                    if expected != *seen {
+                        self.model = before;
+                    }
+                    return true;
+                }
                 if matches!(expected, Outcome::Skipped(Skip::TooLong | Skip::Machine)) && expected != *seen {
                     self.doubt.set(true);
                 }
@@ -143,15 +151,11 @@ pub fn judge(
             Linearization::OverBudget => Verdict::Inconclusive("too many orders".to_owned()),
         };
     }
-    let mut model = before.clone();
+    let mut law = Law { model: before.clone(), bytes: Bytes::Exact, doubt: &doubt };
     for place in &longest {
-        if let Act::Step { step, held } = events[*place].call
-            && !(held && seen[*place].seen == Outcome::Raised(ErrorClass::BufferError))
-            && seen[*place].seen != Outcome::Skipped(Skip::Known)
-        {
-            model.step(step);
-        }
+        law.admits(&events[*place].call, &events[*place].seen);
     }
+    let mut model = law.model;
     let place = stuck[0];
     let first = match (events[place].call, events[place].seen.clone()) {
         (Act::Step { step, .. }, Sight::Outcome(found)) => {
@@ -159,7 +163,7 @@ pub fn judge(
         }
         (Act::Look(slot), Sight::Picture(found)) => {
             let expected = Picture::from(&model.shown(slot));
-            Difference::State { slot, after: Outcome::Value(crate::history::Value::None), expected, found }
+            Difference::State { slot, after: Outcome::Value(Value::None), expected, found }
         }
         _ => unreachable!("a step has an outcome, and a look a picture"),
     };
@@ -203,14 +207,32 @@ fn overlap(one: &Raced, other: &Raced) -> bool {
     one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
 }
 
-/// Whether an object that a step names was an argument of another one while it ran, or the view that this was done on:
-/// a comparison holds both of its sides.
+/// The steps, by their places, that may be refused because a step of another thread holds what they name.
+pub fn may_be_held(program: &Program) -> Vec<usize> {
+    let racing = program.steps.iter().enumerate().filter_map(|(call, step)| {
+        // As if all of them ran all the time.
+        step.thread.map(|thread| Raced {
+            thread,
+            begun: 0,
+            ended: 0,
+            call,
+            seen: Outcome::Value(Value::None),
+        })
+    });
+    let racing: Vec<_> = racing.collect();
+    racing.iter().filter(|event| is_held(program, &racing, event)).map(|event| event.call).collect()
+}
+
+/// Whether an object that a step names was an argument of another one while it ran, or the view that this was done on (a
+/// comparison holds both of its sides), or behind the export that this was done on.
 fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {
     let names = |slot: Slot| program.steps[event.call].find_needed(|own| own == slot).is_some();
     let holds = |other: &Raced| {
         let step = &program.steps[other.call];
         let on_it = step.receiver.is_some_and(|slot| slot.kind == SlotKind::View && names(slot));
-        on_it || step.find_given(|given| names(given) || is_made_of(&program.steps, given, &names)).is_some()
+        let behind = |slot: Slot| names(slot) || is_made_of(&program.steps, slot, &names);
+        let on_export = step.receiver.is_some_and(|slot| slot.kind == SlotKind::Export && behind(slot));
+        on_it || on_export || step.find_given(behind).is_some()
     };
     seen.iter().any(|other| overlap(event, other) && holds(other))
 }

@@ -10,6 +10,7 @@
 mod argument;
 mod arrays;
 mod hook;
+mod preset;
 mod sketch;
 
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::argument::argument;
 use self::sketch::Sketch;
-use super::op::{On, TABLE, Yields};
+use super::op::{On, Row, TABLE, Yields};
 use super::{
     Allocator, Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Turns, fixup, limits, racing,
 };
@@ -157,6 +158,9 @@ pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
         }
     };
     if race {
+        if threads > 1 && choices.chance(1, 2) {
+            program.steps = preset::steps(choices, threads, steps);
+        }
         racing::separate(&mut program);
     }
     program
@@ -201,7 +205,12 @@ const _: () = assert!(TABLE.len() <= MOST_ROWS);
 
 impl Swarm {
     fn even() -> Swarm {
-        Swarm::of(|weight| weight)
+        Swarm::of(|row| row.weight.into())
+    }
+
+    /// These alone, each as often as the others.
+    fn only(ops: &[Op]) -> Swarm {
+        Swarm::of(|row| ops.contains(&row.op).into())
     }
 
     /// A quarter of the programs use the plain weights.
@@ -211,22 +220,22 @@ impl Swarm {
         }
         // Two bits an operation: off, rare, plain or frequent.
         let (mut bits, mut left) = (0, 0);
-        Swarm::of(|weight| {
+        Swarm::of(|row| {
             if left == 0 {
                 (bits, left) = (choices.next(), 16);
             }
             let factor = [0, 1, 4, 16][(bits & 3) as usize];
             bits >>= 2;
             left -= 1;
-            weight * factor
+            u32::from(row.weight) * factor
         })
     }
 
-    fn of(mut weigh: impl FnMut(u32) -> u32) -> Swarm {
+    fn of(mut weigh: impl FnMut(&Row) -> u32) -> Swarm {
         let mut sums = [0; MOST_ROWS];
         let mut sum = 0;
         for (row, slot) in TABLE.iter().zip(&mut sums) {
-            sum += weigh(u32::from(row.weight));
+            sum += weigh(row);
             *slot = sum;
         }
         if sum == 0 { Swarm::even() } else { Swarm { sums } }
@@ -250,8 +259,13 @@ fn new_exporter(choices: &mut impl Choices, sketch: &Sketch) -> Step {
         }
         None => true,
     });
-    let row = chosen.expect("what is drawn is below the sum of the weights");
-    let mut step = with_op(choices, row.op, None, sketch);
+    make(choices, chosen.expect("what is drawn is below the sum of the weights").op, sketch)
+}
+
+/// Makes an exporter by this operation.
+fn make(choices: &mut impl Choices, op: Op, sketch: &Sketch) -> Step {
+    let row = op.row();
+    let mut step = with_op(choices, op, None, sketch);
     // Of nothing comes nothing to lend.
     if step.args.is_empty() && !row.args.is_empty() {
         step.args.push(argument(choices, sketch, None, (row.args[0], &[])));

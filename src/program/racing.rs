@@ -9,14 +9,16 @@
 //! In lockstep the model is asked before each step, and what would end the process is left out. Threads that race ask
 //! nobody, so that they do not do what the model leaves out because of what it does to memory.
 
-use super::{Arg, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, fixup, limits};
+use super::{Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, fixup, limits};
 
 /// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
 /// make unreadable.
 const NEVER: [Op; 3] = [Op::NewCArray, Op::ResizeCArray, Op::MapFile];
 
-/// What is done before the threads start: it may write or point where nothing is.
-const BEFORE: [Op; 5] = [Op::GetPointer, Op::FromContiguous, Op::FromMemory, Op::CopyData, Op::Advise];
+/// What is done before the threads start: it may write or point where nothing is, or to others it is several steps.
+/// `bytearray.__init__` empties an object and then fills it, and `with` looks at one and then releases it.
+const BEFORE: [Op; 7] =
+    [Op::GetPointer, Op::FromContiguous, Op::FromMemory, Op::CopyData, Op::Advise, Op::Init, Op::With];
 
 /// The view that only this thread binds: the last slots of views, one for each thread.
 pub fn own_view(thread: u8) -> Slot {
@@ -35,6 +37,7 @@ pub fn separate(program: &mut Program) {
         program.schedule = Schedule::Concurrent;
     }
     let (mut before, mut racing) = (Vec::new(), Vec::new());
+    let mut bound = [false; limits::THREADS as usize];
     for mut step in std::mem::take(&mut program.steps) {
         if NEVER.contains(&step.op) {
             continue;
@@ -46,6 +49,13 @@ pub fn separate(program: &mut Program) {
         if let Some(thread) = step.thread
             && may_race(&mut step, thread)
         {
+            // What was in a slot goes when the step is over, which to others is one step more.
+            let (own, is_bound) = (own_view(thread), &mut bound[usize::from(thread)]);
+            if step.dest == Some(own) && *is_bound && step.find_needed(|slot| slot == own).is_none() {
+                racing
+                    .push(Step { thread: Some(thread), ..Step::new(Op::Drop, Some(own), Args::new(), None) });
+            }
+            *is_bound = step.dest == Some(own) || *is_bound && step.op != Op::Drop;
             racing.push(step);
         } else {
             step.thread = None;

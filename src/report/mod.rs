@@ -2,6 +2,7 @@
 
 pub mod json;
 pub mod python;
+pub mod race;
 pub mod terminal;
 pub mod versions;
 
@@ -322,6 +323,8 @@ pub struct Recording {
     pub known: Option<String>,
     /// Whether that entry permits it.
     pub permitted: bool,
+    /// What is known of it as a race, if its threads raced.
+    pub race: Option<race::Race>,
 }
 
 /// What one step saw everywhere.
@@ -352,7 +355,7 @@ impl Recording {
             Verdict::Agree | Verdict::Inconclusive(_) => (None, None, false),
         };
         let steps = seen.iter().map(sight).collect();
-        Recording { python: python.to_owned(), subjects, steps, told, known, permitted }
+        Recording { python: python.to_owned(), subjects, steps, told, known, permitted, race: None }
     }
 }
 

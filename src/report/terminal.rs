@@ -36,6 +36,10 @@ pub fn render(program: &Program, recording: &Recording, file: Option<&str>, look
         let _ = writeln!(out, "{}", paint(MARK, &format!("► at rest {}", owner(told)), look));
         values(&mut out, told, look);
     }
+    if let Some(race) = &recording.race {
+        let drawn = race.draw(program, table.column + GAP);
+        let _ = write!(out, "{}{drawn}", if drawn.is_empty() { "" } else { "\n" });
+    }
     if let Some(file) = file {
         commands(&mut out, file, recording.told.is_some());
     }
@@ -77,6 +81,9 @@ fn head(out: &mut String, program: &Program, recording: &Recording, look: Look) 
     }
     if let Some(words) = program.allocator.words() {
         let _ = writeln!(out, "allocator {}: {words}", program.allocator.name());
+    }
+    if let Some(race) = &recording.race {
+        let _ = writeln!(out, "shown in {}", race.shown);
     }
     let _ = writeln!(out, "signature {}\n", told.signature);
 }
@@ -231,7 +238,7 @@ fn quoted(file: &str) -> String {
 }
 
 /// At most `room` characters, the last an ellipsis if there are more; no control characters.
-fn cut(text: &str, room: usize) -> String {
+pub(super) fn cut(text: &str, room: usize) -> String {
     let shown = |c: char| if c.is_control() { ' ' } else { c };
     if text.chars().count() <= room {
         return text.chars().map(shown).collect();

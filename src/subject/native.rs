@@ -21,6 +21,8 @@ use crate::history::{ErrorClass, Nested, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
 use crate::sync::{Mutex, MutexGuard};
 
+const SECTIONS: usize = limits::EXPORTERS as usize + limits::ITERATORS as usize;
+
 /// The slots of one run.
 #[derive(Debug, Clone)]
 pub struct Native {
@@ -29,8 +31,9 @@ pub struct Native {
     views: Slots<Viewed, { limits::VIEWS as usize * limits::ROOM }>,
     exports: Slots<Arc<Mutex<Held>>, { limits::EXPORTS as usize }>,
     iterators: Slots<Iteration, { limits::ITERATORS as usize }>,
-    /// Of a hand that shares its objects with other threads: the critical section of each exporter.
-    sections: Option<Arc<[Mutex<()>; limits::EXPORTERS as usize]>>,
+    /// Of a hand that shares its objects with other threads: the critical section of each exporter, and of each iterator,
+    /// which may be a stream that is in no slot of exporters.
+    sections: Option<Arc<[Mutex<()>; SECTIONS]>>,
     nesting: Nesting,
 }
 
@@ -120,7 +123,7 @@ impl Native {
         }
     }
 
-    /// The exporters that a step is an operation of, a bit for each slot: its receiver, and every stream that it reads.
+    /// The sections that a step enters, a bit for each: of its receiver, and of every stream that it reads.
     fn operated(&self, step: &Step) -> u32 {
         let mut slots = 0;
         step.find_needed(|slot| {
@@ -134,7 +137,16 @@ impl Native {
                         let (own, stream) = (&self.exporters[own.at()], self.stream(slot));
                         own.as_ref().zip(stream).is_some_and(|(own, stream)| own.same(stream))
                     };
-                    slots |= Slot::all(SlotKind::Exporter).find(is_it).map_or(0, |own| 1 << own.at());
+                    let of_exporter = Slot::all(SlotKind::Exporter).find(is_it).map(Slot::at);
+                    let is_same = |other: &Slot| {
+                        *other == slot
+                            || self
+                                .stream(*other)
+                                .zip(self.stream(slot))
+                                .is_some_and(|(one, other)| one.same(other))
+                    };
+                    let of_iterator = || Slot::all(SlotKind::Iterator).find(is_same).map_or(0, Slot::at);
+                    slots |= 1 << of_exporter.unwrap_or_else(|| limits::EXPORTERS as usize + of_iterator());
                 }
                 SlotKind::View | SlotKind::Export => {}
             }
@@ -365,7 +377,7 @@ impl Subject for Native {
         let Some(sections) = self.sections.clone() else { return meaning::run_filled(self, step) };
         let operated = self.operated(step);
         // In the order of the slots, lest two steps wait for each other.
-        let entered: SmallVec<[_; limits::EXPORTERS as usize]> = sections
+        let entered: SmallVec<[_; SECTIONS]> = sections
             .iter()
             .enumerate()
             .filter(|(at, _)| operated >> at & 1 != 0)
@@ -379,7 +391,10 @@ impl Subject for Native {
     fn hooked_step(&mut self, step: &Step, _: &[Nested]) -> (Outcome, Vec<Nested>) {
         // What the model has not left out is done.
         self.nesting = Nesting::default();
+        let held = step.receiver.filter(|slot| slot.kind == SlotKind::Exporter);
+        let held = held.and_then(|slot| self.exporters[slot.at()].as_ref()?.held_over_callbacks());
         let outcome = self.step(step);
+        drop(held);
         (outcome, std::mem::take(&mut self.nesting.log))
     }
 

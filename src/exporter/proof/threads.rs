@@ -86,7 +86,7 @@ impl Object {
     }
 
     /// Moves the memory, if nobody has an export; else leaves what is there.
-    fn resize(&self) -> Result<(), Exported> {
+    pub fn resize(&self) -> Result<(), Exported> {
         match &self.provider {
             Provider::ByteArray(array) => array.operate(|operation| {
                 let before = operation.len();

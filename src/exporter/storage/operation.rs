@@ -175,6 +175,11 @@ impl<'a, M: Block> Operation<'a, M> {
         let (shown, unit) = (self.len(), self.memory().block.unit());
         let ignore = self.owner.count.commits(Fault::ResizeIgnoresExports);
         let exports = self.exports();
+        if self.owner.count.commits(Fault::CheckThenLockThenResize) {
+            // Whoever comes in between finds the memory where it is.
+            self.base();
+            self.locked.pause();
+        }
         if exports != 0 && !ignore {
             if self.owner.count.commits(Fault::RefusedResizeChangesLength) {
                 // SAFETY: a stained object's `memory` is reached under the lock alone, which this operation holds;

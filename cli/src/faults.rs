@@ -99,7 +99,11 @@ fn look_for(fault: Fault, seed: u64, limit: Duration) -> Result<Found, Failure> 
 /// Whether a kernel of loom's fails, and how many were run. loom tries all orders, so that every seed is the same to it.
 fn ask_loom(fault: Fault, seed: u64) -> Result<Found, Failure> {
     const PROOF: [&str; 5] = ["test", "-p", "buflock", "--lib", planted::PROOF];
-    let next = format!("{}={fault} RUSTFLAGS=\"--cfg loom\" cargo {}", planted::WITHOUT, PROOF.join(" "));
+    let next = format!(
+        "LOOM_MAX_PREEMPTIONS=2 {}={fault} RUSTFLAGS=\"--cfg loom\" cargo {}",
+        planted::WITHOUT,
+        PROOF.join(" ")
+    );
     let (Some(cargo), Some(folder)) = (std::env::var_os("CARGO"), locate::checkout()) else {
         let next = "cargo run --release --features faults -- faults";
         return Err(Failure::environment("loom is asked in a checkout alone", next));
@@ -108,6 +112,8 @@ fn ask_loom(fault: Fault, seed: u64) -> Result<Found, Failure> {
         let mut command = Command::new(&cargo);
         command.args(PROOF).args(more).current_dir(folder).stdin(Stdio::null());
         command.env("RUSTFLAGS", "--cfg loom").env(planted::WITHOUT, fault.name());
+        // So many are enough to miss whatever is missing, and take seconds.
+        command.env("LOOM_MAX_PREEMPTIONS", "2");
         // What `cargo run` has built stays.
         command.env("CARGO_TARGET_DIR", folder.join("../target/loom"));
         let output = command.output();

@@ -227,13 +227,13 @@ impl ExportCount {
     /// The number of exports at this moment.
     #[inline]
     pub fn exports(&self) -> usize {
-        self.word.load(Ordering::Acquire) & EXPORTS
+        self.word.load(self.or_weak(Fault::WeakLock, Ordering::Acquire)) & EXPORTS
     }
 
     /// Is the object closed?
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.word.load(Ordering::Acquire) & CLOSED != 0
+        self.word.load(self.or_weak(Fault::WeakLock, Ordering::Acquire)) & CLOSED != 0
     }
 
     /// Called when the object dies: nobody may still use its memory.

@@ -133,7 +133,7 @@ faults! {
     WeakUnlock "weak-unlock" Kernels
         "an operation ends relaxed: who acquires after it need not see where the memory is (G4, D3)"
     WeakLock "weak-lock" Kernels
-        "an operation begins relaxed: it need not see what consumers and operations before it did (S1, D3)"
+        "an operation begins relaxed, and looks at the word so: it need not see what those before it did (S1, D3)"
 }
 
 impl Fault {

@@ -363,7 +363,7 @@ const SPARE: [(&str, Half, &str); 3] = [
         "who waited for a lock takes it by an Acquire of its own, and who waited for a release reads its flag by one",
     ),
     (
-        "self.word.load(Ordering::Acquire) & CLOSED != 0",
+        "self.word.load(self.or_weak(Fault::WeakLock, Ordering::Acquire)) & CLOSED != 0",
         Half::Acquire,
         "under the lock, that is an Acquire; to others it is no more than an answer",
     ),

@@ -207,22 +207,6 @@ fn overlap(one: &Raced, other: &Raced) -> bool {
     one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
 }
 
-/// The steps, by their places, that may be refused because a step of another thread holds what they name.
-pub fn may_be_held(program: &Program) -> Vec<usize> {
-    let racing = program.steps.iter().enumerate().filter_map(|(call, step)| {
-        // As if all of them ran all the time.
-        step.thread.map(|thread| Raced {
-            thread,
-            begun: 0,
-            ended: 0,
-            call,
-            seen: Outcome::Value(Value::None),
-        })
-    });
-    let racing: Vec<_> = racing.collect();
-    racing.iter().filter(|event| is_held(program, &racing, event)).map(|event| event.call).collect()
-}
-
 /// Whether an object that a step names was an argument of another one while it ran, or the view that this was done on (a
 /// comparison holds both of its sides), or behind the export that this was done on.
 fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {

@@ -96,10 +96,10 @@ impl Race {
         let rest: Vec<_> = rest.map(|place| number(&place)).collect();
         let _ = writeln!(out, "the longest order that the model explains: {}", order.join(" "));
         let left = match rest.is_empty() {
-            true => "what the objects hold at last does not".to_owned(),
-            false => format!("none of {} does", rest.join(" ")),
+            true => "what the objects hold at last does not fit".to_owned(),
+            false => format!("none of {} fits", rest.join(" ")),
         };
-        let _ = writeln!(out, "what fits after it: {left}");
+        let _ = writeln!(out, "after it, {left}");
         out
     }
 }

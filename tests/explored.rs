@@ -98,7 +98,7 @@ fn who_is_given_a_lender_holds_what_it_lends() {
 fn a_finding_shrinks_with_its_turns() {
     let _planted = Planted::new(Some(Fault::ResizeIgnoresExports));
     let mut check = Check::native(Version::NEWEST);
-    let (program, signature) = programs(2)
+    let (program, signature) = programs(3)
         .find_map(|(index, program)| match check.explore(&program, WAYS, index) {
             (program, Verdict::Diverge(divergence)) => Some((program, divergence.signature)),
             _ => None,

@@ -104,7 +104,8 @@ fn ask_loom(fault: Fault, seed: u64) -> Result<Found, Failure> {
         planted::WITHOUT,
         PROOF.join(" ")
     );
-    let (Some(cargo), Some(folder)) = (std::env::var_os("CARGO"), locate::checkout()) else {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let Some(folder) = locate::checkout() else {
         let next = "cargo run --release --features faults -- faults";
         return Err(Failure::environment("loom is asked in a checkout alone", next));
     };

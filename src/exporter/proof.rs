@@ -395,9 +395,14 @@ fn every_ordering_is_missed() {
     assert_eq!(spare, SPARE);
 }
 
-/// Faults that no kernel has to do with: one thread shows them as well as several, or they are about what is in the memory.
+/// Faults that no kernel has to do with: one thread shows them as well as several, they are about what is in the memory, or
+/// whole programs show them whose threads take turns (`tests/explored.rs`), since no kernel opens and closes beside another.
 /// loom takes whoever waits for ever for a kernel that is too long to explore, which it may be.
-const ELSEWHERE: [Fault; 7] = [
+const ELSEWHERE: [Fault; 11] = [
+    Fault::CheckThenLockThenClose,
+    Fault::OpenThenLockThenExport,
+    Fault::StaleLengthBeforeRetain,
+    Fault::MissingWakeUp,
     Fault::OffByOneSlice,
     Fault::ReleasedTwiceOnErrorPath,
     Fault::SliceForgetsItsExport,
@@ -409,9 +414,11 @@ const ELSEWHERE: [Fault; 7] = [
 
 #[test]
 fn every_fault_of_counting_and_resizing_is_seen() {
+    let mut unseen = Vec::new();
     for &fault in Fault::ALL.iter().filter(|fault| !ELSEWHERE.contains(fault)) {
         let seen = Without::Fault(fault).is_seen_by();
         println!("{fault}: {seen:?}");
-        assert!(seen.is_some(), "no kernel sees {fault}");
+        unseen.extend(seen.is_none().then_some(fault));
     }
+    assert!(unseen.is_empty(), "no kernel sees {unseen:?}");
 }

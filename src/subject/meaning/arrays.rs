@@ -10,7 +10,7 @@ use super::{
 };
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Skip, Value};
-use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
+use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, limits};
 
 mod compare;
 
@@ -345,6 +345,14 @@ fn ask<H: Heap>(heap: &mut H, file: &Arg, op: Op, arg: Arg) -> Result {
     match file {
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => {
             operation(heap, &Step::new(op, Some(*slot), [arg].into_iter().collect(), None))
+        }
+        // The method of that name is `LockedWrite`, which wants to be told where.
+        Arg::Slot(slot)
+            if op == Op::Write
+                && slot.kind == SlotKind::Export
+                && heap.export_class(*slot) == Class::Lock =>
+        {
+            Err(ErrorClass::TypeError.into())
         }
         _ => Err(ErrorClass::AttributeError.into()),
     }

@@ -10,7 +10,7 @@
 //! yet a stale pointer still points to memory. Objects that are not stained carry no fault, whatever is
 //! planted during their lives, so switching is safe at any time and on any thread.
 //!
-//! Faults are in builds with debug assertions or with the feature `faults`. In all others [`Stain`] is empty, no object
+//! Faults are in builds with debug assertions or with the feature `faults`. In all others `Stain` is empty, no object
 //! is stained, and what asks for faults is compiled to nothing.
 
 use std::fmt;

@@ -311,6 +311,8 @@ pub trait Heap {
     fn is_closed(&self, exporter: Slot) -> bool;
     /// Closes a map or a stream; to close a closed one does nothing.
     fn close(&mut self, exporter: Slot) -> Result<(), Exported>;
+    /// The bytes that a map had when it was closed.
+    fn closed_length(&self, map: Slot) -> usize;
     /// Gives a stream these bytes in place of what it has, and moves it to their begin; one that was closed is open
     /// again.
     fn renew(&mut self, stream: Slot, bytes: Vec<u8>) -> Result<(), Exported>;

@@ -14,8 +14,8 @@ use super::heap::{Buffer, Flavour, Heap, Memory, Nesting, NotLent, Owner, Source
 use super::trace::State;
 use super::{Picture, Shown, Slots, Subject, Unrest, ViewPicture, meaning};
 use crate::exporter::{
-    Access, Answer, Bytes, Closing, Export, Format, Layout, Lender, LockedBuffer, NotExported, Provider,
-    Released, View, same_bytes,
+    Access, Answer, Bytes, Closing, Export, Format, Layout, Lender, LockedBuffer, Mmap, NotExported,
+    Provider, Released, View, same_bytes,
 };
 use crate::history::{ErrorClass, Nested, Outcome, Seen};
 use crate::program::{Slot, SlotKind, Step, limits};
@@ -35,6 +35,8 @@ pub struct Native {
     /// which may be a stream that is in no slot of exporters.
     sections: Option<Arc<[Mutex<()>; SECTIONS]>>,
     nesting: Nesting,
+    /// The maps that this hand has closed, and their lengths by then.
+    closed: Vec<(Mmap, usize)>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +122,7 @@ impl Native {
             iterators: Slots::new(),
             sections: None,
             nesting: Nesting::default(),
+            closed: Vec::new(),
         }
     }
 
@@ -462,6 +465,7 @@ impl Subject for Native {
         self.iterators.clear();
         self.exports.clear();
         self.views.clear();
+        self.closed.clear();
         let exporters = std::mem::take(&mut self.exporters);
         let is_stuck = |slot: &Slot| exporters[slot.at()].as_ref().is_some_and(|exporter| !is_free(exporter));
         Slot::all(SlotKind::Exporter).find(is_stuck).map(Unrest::StillExported)

@@ -155,9 +155,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     }
 }
 
-/// The length of a map. One that was closed while its index was converted still has that from before.
-fn length_or<H: Heap>(heap: &mut H, slot: Slot, before: usize) -> usize {
-    super::length(heap, slot).unwrap_or(before)
+/// The length of a map. One that was closed while its index was converted has the one with which it was.
+fn last_length<H: Heap>(heap: &mut H, slot: Slot) -> usize {
+    super::length(heap, slot).unwrap_or_else(|_| heap.closed_length(slot))
 }
 
 fn check_open<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
@@ -225,11 +225,11 @@ pub(super) fn items<H: Heap>(heap: &mut H, slot: Slot) -> Result<Vec<Value>> {
 /// `mmap_subscript`
 fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
-    let before = super::length(heap, slot)?;
+    check_open(heap, slot)?;
     match &step.args[0] {
         key if index::is_index(key) => {
             let place = index::ssize_or(heap, key, ErrorClass::IndexError)?;
-            let place = index::place(place, length_or(heap, slot, before))?;
+            let place = index::place(place, last_length(heap, slot))?;
             check_open_again(heap, slot)?;
             Ok(Value::Int(contents(heap, slot)[place].into()))
         }
@@ -258,7 +258,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         key if index::is_index(key) => {
             let key = index::ssize_or(heap, key, ErrorClass::IndexError)?;
             if !looks_last {
-                index::place(key, length_or(heap, slot, before))?;
+                index::place(key, last_length(heap, slot))?;
             }
             let byte = index::ssize_or(heap, value.ok_or(ErrorClass::TypeError)?, ErrorClass::TypeError)?;
             let byte = u8::try_from(byte).map_err(|_| ErrorClass::ValueError)?;
@@ -273,7 +273,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Arg::Slice(bounds) => {
             let slice = index::slice(heap, bounds)?;
-            let length = length_or(heap, slot, before);
+            let length = last_length(heap, slot);
             assign(heap, slot, slice.part(length), value.ok_or(ErrorClass::TypeError)?, looks_last)
         }
         _ => Err(ErrorClass::TypeError.into()),

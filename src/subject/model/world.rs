@@ -144,14 +144,20 @@ impl Heap for Model {
     fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
         match self.exporter_mut(exporter) {
             Kind::Exporter { closed: true, .. } => Ok(()),
-            Kind::Exporter { exports: 0, closed, bytes, hidden, .. } => {
+            Kind::Exporter { exports: 0, closed, hidden, .. } => {
                 *closed = true;
-                bytes.clear();
                 hidden.clear();
                 Ok(())
             }
             Kind::Exporter { exports, .. } => Err(Exported((*exports).into())),
             other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
+    fn closed_length(&self, map: Slot) -> usize {
+        match self.kind(self.exporter_id(map)) {
+            Kind::Exporter { bytes, .. } => bytes.len(),
+            other => unreachable!("{map} holds {other:?}"),
         }
     }
 

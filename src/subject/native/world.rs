@@ -116,10 +116,22 @@ impl Heap for Native {
 
     fn close(&mut self, exporter: Slot) -> Result<(), Exported> {
         match self.exporter(exporter) {
-            Provider::Mmap(map) => map.close(Closing::Refuse),
+            Provider::Mmap(map) => {
+                let map = map.clone();
+                let length = map.operate(|own| own.len());
+                map.close(Closing::Refuse)?;
+                self.closed.extend(length.map(|length| (map, length)));
+                Ok(())
+            }
             Provider::Stream(stream) => stream.close(),
             other => unreachable!("{} cannot be closed", other.name()),
         }
+    }
+
+    fn closed_length(&self, map: Slot) -> usize {
+        let Provider::Mmap(map) = self.exporter(map) else { unreachable!("{map} is no map") };
+        // Another hand that closes it does so before or after a step of this one.
+        self.closed.iter().find(|(closed, _)| closed.same(map)).map_or(0, |&(_, length)| length)
     }
 
     fn renew(&mut self, stream: Slot, bytes: Vec<u8>) -> Result<(), Exported> {

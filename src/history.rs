@@ -186,7 +186,8 @@ impl fmt::Display for Nested {
 pub enum Skip {
     /// A slot that it names is empty.
     Empty(Slot),
-    /// An object would grow beyond [`crate::program::limits::LENGTH`].
+    /// An object would grow beyond [`crate::program::limits::LENGTH`], or hooks go on beyond
+    /// [`crate::program::limits::EVENTS`].
     TooLong,
     /// What it does depends on the machine, or it makes memory that nobody can read.
     Machine,

@@ -25,6 +25,9 @@ pub const ITEMS: usize = 8;
 pub const HOOK_STEPS: usize = 4;
 /// Hooks within each other.
 pub const HOOK_DEPTH: usize = 3;
+/// What happens within the hooks of one step: calls of them, and their steps. What goes on for longer may go on for ever, as
+/// a search does whose hook begins it again, and is skipped on every subject.
+pub const EVENTS: usize = 1 << 15;
 /// How many times as many slots of exporters and of views there are as programs name: a step that waits for a hook keeps
 /// what it is about in others.
 pub const ROOM: usize = 1 + HOOK_DEPTH;

@@ -7,10 +7,13 @@ use super::super::index;
 use super::super::item::Wanted;
 use super::{Result, Stop, contents, operation, run, views};
 use crate::history::{ErrorClass, Nested, Outcome, Skip};
-use crate::program::{Answer, Arg, Hook, Int, Op, Protocol, Slot, SlotKind, Step, Syntax};
+use crate::program::{Answer, Arg, Hook, Int, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
 
 /// Calls the method of a hook.
 pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
+    if heap.nesting().log.len() >= limits::EVENTS {
+        return Err(Stop::Skip(Skip::TooLong));
+    }
     heap.nesting().log.push(Nested::Called(hook.protocol));
     heap.nesting().depth += 1;
     let done = do_steps(heap, hook);

@@ -2,7 +2,7 @@
 
 mod race;
 
-pub use race::Shown;
+pub use race::Frequency;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct Check {
     /// How many programs raced: what their pauses are drawn from.
     races: u64,
     /// How often the program that was recorded last showed a difference, if its threads raced.
-    shown: Option<Shown>,
+    shown: Option<Frequency>,
     /// `None` only while a run is under way.
     run: Option<Box<Run>>,
     catalogue: Arc<Catalogue>,
@@ -201,7 +201,7 @@ impl Check {
     }
 
     /// How often the program that was recorded last diverged as it did first, if its threads raced.
-    pub fn shown(&self) -> Option<Shown> {
+    pub fn shown(&self) -> Option<Frequency> {
         self.shown
     }
 

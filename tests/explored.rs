@@ -43,12 +43,17 @@ fn what_explored_threads_see_has_an_order() {
 }
 
 #[test]
-fn every_fault_of_threads_is_found_and_its_file_shows_it_100_times_of_100() {
-    for fault in Fault::that_need(Needs::Turns) {
+fn every_fault_is_found_and_its_file_shows_it_100_times_of_100() {
+    // No program that races has hooks, and what a kernel has to show no program does.
+    let shown = |fault: &Fault| fault.needs() != Needs::Kernels && *fault != Fault::LockHeldOverCallback;
+    for fault in Fault::ALL.iter().copied().filter(shown) {
         let _planted = Planted::new(Some(fault));
-        let hunt = hunt::explored(3, |count| count < 20_000);
+        let in_turns = fault.needs() == Needs::Turns;
+        let most = if in_turns { 20_000 } else { 4_000 };
+        let hunt = hunt::explored(3, |count| count < most);
         let found = hunt.found.unwrap_or_else(|| panic!("{fault} is not found"));
         let What::Diverges(divergence) = found.what else {
+            assert!(in_turns, "{fault}: {:?}", found.what);
             println!("{fault}: {} programs, {:?}", hunt.programs, found.what);
             continue;
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use buflock::check::Shown;
+use buflock::check::Frequency;
 use buflock::program::Program;
 use buflock::report::{Finding, Kind, Recording};
 
@@ -103,8 +103,8 @@ impl<'a> Prober<'a> {
     }
 
     /// How often a program shows this signature, if it does; always, unless its threads race.
-    fn shows(&mut self, program: &Program, signature: &str) -> Result<Option<Shown>, Failure> {
-        let always = Shown { times: 1, runs: 1 };
+    fn shows(&mut self, program: &Program, signature: &str) -> Result<Option<Frequency>, Failure> {
+        let always = Frequency { times: 1, runs: 1 };
         let (told, shown) = match self.probe(program)? {
             Some(Fate::Ran(recording)) => (recording.told, recording.race.map_or(always, |race| race.shown)),
             Some(Fate::Died(finding)) => (Some(finding.told), always),
@@ -119,7 +119,7 @@ impl<'a> Prober<'a> {
         &mut self,
         program: &Program,
         signature: &str,
-        shown: Shown,
+        shown: Frequency,
         few: bool,
     ) -> Result<Program, Failure> {
         let tries = if few { 300 } else { 3000 };

@@ -145,18 +145,17 @@ impl Worker {
     ) -> Result<(), End> {
         let begun = self.position();
         let asked = self.send(request);
-        let mut watched = self.watched(begun);
+        let mut watched = Watched { at: begun, rounds: 0, used: Duration::ZERO };
         loop {
             match self.replies.recv_timeout(ROUND) {
                 Ok(reply) => {
-                    watched = self.watched(self.position());
+                    watched.rounds = 0;
                     if heard(reply) {
                         return Ok(());
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.died(&asked)),
                 Err(RecvTimeoutError::Timeout) => {
-                    watched.rounds += 1;
                     if stop.wanted() {
                         return Err(End::Stopped);
                     }
@@ -226,8 +225,12 @@ impl Worker {
         }
         let at = self.position();
         if at != watched.at {
-            *watched = self.watched(at);
+            *watched = Watched { at, rounds: 0, ..*watched };
         }
+        if watched.rounds == 0 {
+            watched.used = self.processor_time();
+        }
+        watched.rounds += 1;
         let limit = self.workers.hang();
         if ROUND * watched.rounds <= limit {
             return None;
@@ -236,10 +239,6 @@ impl Worker {
         let used = self.processor_time().saturating_sub(watched.used);
         let starved = used < limit / 2 && self.wants_to_run();
         (!starved).then(|| format!("hang over {} s", self.workers.hang_limit))
-    }
-
-    fn watched(&self, at: (u64, usize)) -> Watched {
-        Watched { at, rounds: 0, used: self.processor_time() }
     }
 
     /// What all its threads have used; zero where the system does not say.
@@ -310,7 +309,7 @@ impl Overheard {
 struct Watched {
     at: (u64, usize),
     rounds: u32,
-    /// The time that it had used by then.
+    /// The time that it had used by the first of these rounds.
     used: Duration,
 }
 

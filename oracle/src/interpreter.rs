@@ -48,10 +48,15 @@ pub fn start() -> Result<Interpreter, String> {
 
 /// Lets the interpreter have its memory from there from this moment on. [`Allocator::variable`] has to have been said
 /// before it started.
-pub fn allocate_by(allocator: Allocator) {
-    if allocator == Allocator::Guarded {
-        Python::attach(raw_buffer::guarded::install);
+///
+/// # Errors
+/// Why it cannot, as a sentence.
+pub fn allocate_by(allocator: Allocator) -> Result<(), String> {
+    if allocator != Allocator::Guarded || cfg!(Py_GIL_DISABLED) {
+        return Ok(());
     }
+    Python::attach(raw_buffer::guarded::install)
+        .map_err(|error| format!("failed to reserve addresses for guarded memory: {error}"))
 }
 
 /// Runs `f` with this thread attached to the interpreter.

@@ -87,7 +87,7 @@ fn work(options: &Options) -> Result<(), String> {
     let page = Page::create(&options.page)
         .map_err(|error| format!("failed to map {}: {error}", options.page.display()))?;
     let python = interpreter::start()?;
-    interpreter::allocate_by(options.allocator);
+    interpreter::allocate_by(options.allocator)?;
     buflock_oracle::attached(|| {
         let death = Death::read()?;
         let first = Arc::new(AtomicU64::new(u64::MAX));

@@ -23,21 +23,21 @@ const ENOUGH: u32 = 20;
 
 /// How often a difference showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct Frequency {
     /// In so many runs.
     pub times: u32,
     /// Of so many.
     pub runs: u32,
 }
 
-impl Shown {
+impl Frequency {
     /// Whether it shows at least half as often as `other` does.
-    pub fn is_near(self, other: Shown) -> bool {
+    pub fn is_near(self, other: Frequency) -> bool {
         2 * u64::from(self.times) * u64::from(other.runs) >= u64::from(other.times) * u64::from(self.runs)
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for Frequency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} runs", self.times, self.runs)
     }
@@ -180,7 +180,7 @@ impl Check {
     pub(super) fn race_again(&mut self, program: &Arc<Program>) -> (Verdict, History) {
         let races = if program.schedule == Schedule::Concurrent { RACES } else { 1 };
         let (mut verdict, mut saw) = (Verdict::Agree, Vec::new());
-        let mut shown = Shown { times: 0, runs: 0 };
+        let mut shown = Frequency { times: 0, runs: 0 };
         while shown.runs < races && shown.times < ENOUGH {
             let run = self.race(0, program);
             shown.runs += 1;

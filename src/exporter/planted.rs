@@ -56,11 +56,6 @@ macro_rules! faults {
                 match self { $(Self::$fault => $name,)* }
             }
 
-            /// What the mistake is, and the clause that it breaks.
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$fault => $text,)* }
-            }
-
             /// What it takes to show it.
             pub const fn needs(self) -> Needs {
                 match self { $(Self::$fault => Needs::$needs,)* }

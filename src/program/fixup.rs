@@ -31,11 +31,11 @@ pub fn fixup(program: &mut Program) {
 
 /// Repairs one step, but for its thread.
 pub fn fix_step(step: &mut Step) {
-    fix_step_within(step, 0);
+    fix_step_within(step, 0, &mut Vec::new());
 }
 
-/// Repairs one step that is within so many hooks.
-fn fix_step_within(step: &mut Step, depth: usize) {
+/// Repairs one step that is within so many hooks, whose own steps are about what is to be `kept` in its slots.
+fn fix_step_within(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
     let row = step.op.row();
     step.receiver = row.on.kinds().first().map(|&usual| {
         let slot = step.receiver.unwrap_or(Slot::new(usual, 0));
@@ -49,7 +49,7 @@ fn fix_step_within(step: &mut Step, depth: usize) {
     for (arg, role) in step.args.iter_mut().zip(row.args) {
         fix_arg(arg, *role);
     }
-    fix_hooks(step, depth);
+    fix_hooks(step, depth, kept);
     step.dest = match row.yields {
         Yields::Value => None,
         Yields::Into(kind) => Some(in_range(kind, step.dest.map_or(0, |slot| slot.index))),
@@ -58,30 +58,31 @@ fn fix_step_within(step: &mut Step, depth: usize) {
     };
 }
 
-/// Repairs the hooks of a step. They leave the exports and iterators that the step is about in their slots.
-fn fix_hooks(step: &mut Step, depth: usize) {
+/// Repairs the hooks of a step. They leave the exports and iterators that the step is about in their slots, as do those
+/// within them.
+fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
     if !step.has_hooks() {
         return;
     }
-    let named = |slot: Slot| matches!(slot.kind, SlotKind::Export | SlotKind::Iterator);
-    let mut kept: Vec<Slot> = Vec::new();
-    step.find_needed(|slot| {
-        kept.extend(named(slot).then_some(slot));
-        false
-    });
     if depth == limits::HOOK_DEPTH {
         step.parts_mut().for_each(Arg::lose_hook);
         let roles = step.op.row().args;
         step.args.iter_mut().zip(roles).for_each(|(arg, role)| fix_arg(arg, *role));
         return;
     }
+    let named = |slot: Slot| matches!(slot.kind, SlotKind::Export | SlotKind::Iterator);
+    let before = kept.len();
+    step.find_needed(|slot| {
+        kept.extend(named(slot).then_some(slot));
+        false
+    });
     for part in step.parts_mut() {
         let Arg::Hook(hook) = part else { continue };
         hook.steps.truncate(limits::HOOK_STEPS);
         for inner in &mut hook.steps {
             inner.thread = None;
             inner.expect = None;
-            fix_step_within(inner, depth + 1);
+            fix_step_within(inner, depth + 1, kept);
         }
         hook.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
         match &mut hook.answer {
@@ -96,6 +97,7 @@ fn fix_hooks(step: &mut Step, depth: usize) {
             Answer::Raise(_) => {}
         }
     }
+    kept.truncate(before);
 }
 
 /// Makes of what an iterator answers a list of literals.

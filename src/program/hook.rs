@@ -316,4 +316,23 @@ mod tests {
         fixup(&mut program);
         assert_eq!(program.steps[0].statement(), "x0.write(__index__{x0.release(); return 0}, b\"a\")");
     }
+
+    #[test]
+    fn a_hook_within_leaves_the_exports_of_all_steps_around_it_in_their_slots() {
+        let x0 = Slot::new(SlotKind::Export, 0);
+        let hook = |step: Step| {
+            let (steps, answer) = (vec![step], Answer::Return(Arg::int(0)));
+            Arg::Hook(Box::new(Hook { protocol: Protocol::Index, steps, answer }))
+        };
+        let with = |op, slot, arg| Step::new(op, Some(slot), [arg].into_iter().collect(), None);
+        let inner = hook(Step::new(Op::Drop, Some(x0), Default::default(), None));
+        let middle = hook(with(Op::Append, Slot::new(SlotKind::Exporter, 0), inner));
+        let mut write = with(Op::LockedWrite, x0, middle);
+        write.args.push(Arg::bytes(b"a"));
+        let mut program = Program { steps: vec![write], ..Program::default() };
+        fixup(&mut program);
+        let inner = "b0.append(__index__{return 0})";
+        let expected = format!("x0.write(__index__{{{inner}; return 0}}, b\"a\")");
+        assert_eq!(program.steps[0].statement(), expected);
+    }
 }

@@ -176,16 +176,18 @@ fn write_tight(f: &mut fmt::Formatter<'_>, arg: &Arg) -> fmt::Result {
 }
 
 fn write_slice(f: &mut fmt::Formatter<'_>, [start, stop, step]: &Bounds) -> fmt::Result {
-    for (colon, bound) in [("", start), (":", stop), (":", step)] {
-        // The second colon is left out with the step.
-        if !std::ptr::eq(bound, step) || *bound != Arg::None {
-            f.write_str(colon)?;
-        }
-        if *bound != Arg::None {
-            write_tight(f, bound)?;
-        }
+    write_bound(f, start)?;
+    f.write_str(":")?;
+    write_bound(f, stop)?;
+    if *step != Arg::None {
+        f.write_str(":")?;
     }
-    Ok(())
+    write_bound(f, step)
+}
+
+/// A bound, or nothing if it is left out.
+fn write_bound(f: &mut fmt::Formatter<'_>, bound: &Arg) -> fmt::Result {
+    if *bound == Arg::None { Ok(()) } else { write_tight(f, bound) }
 }
 
 /// A step without its thread and its expectation.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::Shown;
+use crate::check::Frequency;
 use crate::judge::{Difference, Verdict};
 use crate::program::{Program, Schedule};
 
@@ -12,7 +12,7 @@ use crate::program::{Program, Schedule};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Race {
     /// In how many runs the difference showed, of how many.
-    pub shown: Shown,
+    pub shown: Frequency,
     /// What the threads did in the run that is told; nothing, if it was at rest that it differed.
     pub acts: Vec<Act>,
     /// The longest order that the model explains, by places in `acts`.
@@ -34,7 +34,7 @@ pub struct Act {
 
 impl Race {
     /// What a verdict says of it.
-    pub fn new(shown: Shown, verdict: &Verdict) -> Race {
+    pub fn new(shown: Frequency, verdict: &Verdict) -> Race {
         let (Verdict::Diverge(told) | Verdict::Permitted(_, told)) = verdict else {
             return Race { shown, acts: Vec::new(), longest: Vec::new() };
         };
@@ -118,7 +118,7 @@ mod tests {
         .unwrap();
         let act = |thread, times, step, saw: &str| Act { thread, times, step, saw: saw.to_owned() };
         let race = Race {
-            shown: Shown { times: 20, runs: 31 },
+            shown: Frequency { times: 20, runs: 31 },
             acts: vec![
                 act(0, [100, 1_900], 2, "None"),
                 act(1, [600, 1_200], 3, "None"),

@@ -22,7 +22,7 @@ pub fn page<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
     let _ = writeln!(out, "| file |{} upstream |", titles.concat());
     let _ = writeln!(out, "| --- |{} --- |", " --- |".repeat(Version::MINORS.count()));
     for entry in &entries {
-        let file = entry.shown_by.rsplit('/').next().unwrap_or_default();
+        let file = file_of(entry);
         let name = file.trim_end_matches(".prog").replace('_', " ");
         let cells: Vec<String> = Version::MINORS.map(|minor| format!(" {} |", cell(entry, minor))).collect();
         let _ = writeln!(
@@ -34,10 +34,14 @@ pub fn page<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
         );
     }
     for entry in &entries {
-        let file = entry.shown_by.rsplit('/').next().unwrap_or_default();
-        let _ = writeln!(out, "\n**{}** ({file}): {}", entry.id, entry.reason);
+        let _ = writeln!(out, "\n**{}** ({}): {}", entry.id, file_of(entry), entry.reason);
     }
     out
+}
+
+/// The name of the file that shows it, beside which the page is.
+fn file_of(entry: &Entry) -> &str {
+    entry.shown_by.rsplit('/').next().unwrap_or_default()
 }
 
 /// What a minor version shows.

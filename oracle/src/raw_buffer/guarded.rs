@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::io;
 use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -50,17 +51,14 @@ unsafe impl Send for Before {}
 // SAFETY: as above.
 unsafe impl Sync for Before {}
 
-/// Gives Python this allocator. `false` where it cannot be had: a Python without the GIL knows its objects by where they
-/// lie.
-pub fn install(_: Python<'_>) -> bool {
-    if cfg!(Py_GIL_DISABLED) {
-        return false;
-    }
+/// Gives Python this allocator, once. Not to a Python without the GIL, which knows its objects by where they lie.
+///
+/// # Errors
+/// If the addresses cannot be had.
+pub fn install(_: Python<'_>) -> io::Result<()> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: it is a new map, of which no address is used by anyone else.
-    let Ok(start) = (unsafe { mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), flags) }) else {
-        return false;
-    };
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), flags) }?;
     let arena = Arena {
         start: start as usize,
         page: rustix::param::page_size(),
@@ -79,9 +77,7 @@ pub fn install(_: Python<'_>) -> bool {
         unsafe { ffi::PyMem_GetAllocator(domain, &raw mut before) };
         Before(before)
     });
-    if GUARDED.set(Guarded { arena: Mutex::new(arena), before }).is_err() {
-        return true;
-    }
+    assert!(GUARDED.set(Guarded { arena: Mutex::new(arena), before }).is_ok(), "it is installed once");
     for (place, domain) in DOMAINS.into_iter().enumerate() {
         let mut own = ffi::PyMemAllocatorEx {
             ctx: place as *mut c_void,
@@ -94,7 +90,7 @@ pub fn install(_: Python<'_>) -> bool {
         // the allocator from before gave goes back to it.
         unsafe { ffi::PyMem_SetAllocator(domain, &raw mut own) };
     }
-    true
+    Ok(())
 }
 
 /// The blocks that live of this allocator; `None` if it is not installed.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Skip, Value};
+use crate::program::op::TABLE;
 use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, limits};
 
 mod compare;
@@ -346,16 +347,17 @@ fn ask<H: Heap>(heap: &mut H, file: &Arg, op: Op, arg: Arg) -> Result {
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => {
             operation(heap, &Step::new(op, Some(*slot), [arg].into_iter().collect(), None))
         }
-        // The method of that name is `LockedWrite`, which wants to be told where.
-        Arg::Slot(slot)
-            if op == Op::Write
-                && slot.kind == SlotKind::Export
-                && heap.export_class(*slot) == Class::Lock =>
-        {
+        // A method of that name that is another operation takes other arguments.
+        Arg::Slot(slot) if slot.kind == SlotKind::Export && has_method(heap.export_class(*slot), op) => {
             Err(ErrorClass::TypeError.into())
         }
         _ => Err(ErrorClass::AttributeError.into()),
     }
+}
+
+/// Whether objects of a class have a method of the name of an operation.
+fn has_method(class: Class, op: Op) -> bool {
+    TABLE.iter().any(|row| row.syntax == op.row().syntax && row.classes.contain(class))
 }
 
 /// What was read is kept, also if it is less than was asked for, which is an error, or no whole items, which is another.

@@ -104,12 +104,7 @@ fn nth<H: Heap>(heap: &mut H, slot: Slot, code: Code, place: usize) -> Result {
 
 /// What the setters of `Modules/_ctypes/cfield.c` store of an argument.
 fn packed<H: Heap>(heap: &mut H, code: Code, arg: &Arg) -> Result<Packed> {
-    let value = hooks::asked(heap, arg, item::wanted(Format::new(code)))?;
-    converted(heap, code, &value)
-}
-
-/// The same of what was asked for what it gives.
-fn converted<H: Heap>(heap: &mut H, code: Code, value: &Arg) -> Result<Packed> {
+    let value = &*hooks::asked(heap, arg, item::wanted(Format::new(code)))?;
     // `_PyCData_set`: another object of `ctypes` is copied if it is of this very type, which no array is.
     if let Arg::Slot(slot) = value
         && slot.kind == SlotKind::Exporter
@@ -199,12 +194,9 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, code: Code, key: &Arg, value: &Arg) ->
                 return Err(ErrorClass::ValueError.into());
             }
             for (number, place) in part.places().enumerate() {
-                set_item(heap, slot, place as isize, |heap| match value {
-                    Arg::List(items) | Arg::Tuple(items) => packed(heap, code, &items[number]),
-                    _ => {
-                        let item = item_of(heap, value, number)?;
-                        converted(heap, code, &item)
-                    }
+                set_item(heap, slot, place as isize, |heap| {
+                    let item = item_of(heap, value, number)?;
+                    packed(heap, code, &item)
                 })?;
             }
             Ok(Value::None)

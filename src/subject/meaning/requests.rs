@@ -39,13 +39,10 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::SizeFromFormat => size_from_format(&step.args[0]),
         Op::CopyData => copy_data(heap, step),
         Op::NewLender => lender(heap, step),
-        Op::Heard => {
-            let count = heap.heard(receiver(step)).expect("its class was asked");
-            Ok(Value::Int(count as i128))
-        }
-        Op::Outstanding => {
-            let count = heap.outstanding(receiver(step)).expect("its class was asked");
-            Ok(Value::Int(count as i128))
+        Op::Heard | Op::Outstanding => {
+            let lender = receiver(step);
+            let count = if step.op == Op::Heard { heap.heard(lender) } else { heap.outstanding(lender) };
+            Ok(Value::Int(count.expect("its class was asked") as i128))
         }
         _ => of_export(heap, step),
     }

@@ -274,8 +274,9 @@ fn write_lines<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
     Ok(Value::None)
 }
 
-/// As many bytes as the items of an argument have, or more; no object is asked that may do something then. Of a stream into itself no more than twice its length is
-/// written: what is written is not read again, and what is read last is written to the end.
+/// As many bytes as the items of an argument have, or more; no object is asked that may do something then. Of a stream into
+/// itself no more than twice its length is written: what is written is not read again, and what is read last is written to
+/// the end.
 fn most_to_write<H: Heap>(heap: &mut H, arg: &Arg) -> usize {
     match arg {
         Arg::List(items) | Arg::Tuple(items) => {

@@ -37,7 +37,7 @@ impl Model {
     /// How many bytes there are at most behind whatever lends some.
     pub(super) fn bytes_behind(&self, object: Id) -> usize {
         match self.kind(object) {
-            Kind::Gone => 0,
+            Kind::Gone | Kind::Exporter { closed: true, .. } => 0,
             Kind::Exporter { bytes, .. } => bytes.len(),
             Kind::View { layout, .. } => layout.nbytes(),
             Kind::Managed { owner: behind, .. }

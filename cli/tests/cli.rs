@@ -200,15 +200,20 @@ fn programs_and_findings_do_not_depend_on_the_number_of_workers() {
             "json",
         ];
         let mut command = buflock(folder.path(), &words);
-        command.env("BUFLOCK_PLANT", "resize-ignores-exports").env("BUFLOCK_DIE_AT", "400:2");
+        // What CPython shows when memory runs out depends on what its process has done before.
+        command.args(["--subjects", "native"]);
+        command.env("BUFLOCK_PLANT", "resize-ignores-exports").env("BUFLOCK_DIE_AT", "400:0");
         let summary = summary(&output(&mut command));
         let counts =
             ["programs", "steps", "verdicts", "outcomes", "findings"].map(|key| summary[key].clone());
         (counts, findings(folder.path()))
     };
     let (one, three) = (run("1"), run("3"));
-    assert!(!one.1.is_empty());
-    assert_eq!(one, three);
+    assert!(
+        one.1.iter().any(|(_, text)| text.contains("signal 9") && text.contains("program 400 of seed 3"))
+    );
+    assert!(one.1.len() > 10);
+    assert!(one == three, "{:?} and {:?}", one.0, three.0);
 }
 
 #[test]

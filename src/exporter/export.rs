@@ -362,6 +362,15 @@ impl Export {
         }
     }
 
+    /// Gives the export back as if it had never been, as when a request is refused for what it would lend: whoever lends by
+    /// `__buffer__` is not told, since it is the view that it made that refuses.
+    pub fn retract(self) {
+        if let Provider::Lent(lent) = &self.provider {
+            lent.take_back();
+        }
+        self.abandon();
+    }
+
     #[inline]
     fn commits(&self, fault: Fault) -> bool {
         super::planted(fault) && self.provider.is_stained()

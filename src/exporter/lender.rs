@@ -221,12 +221,20 @@ impl Lent {
         self.0.view.is_stained()
     }
 
+    /// Gives the export of the view back, unless it was. The lender is not told.
+    pub(super) fn take_back(&self) -> bool {
+        let Some(export) = self.export().take() else { return false };
+        drop(export);
+        self.0.lender.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
     /// Gives the export of the view back first, and then calls `__release_buffer__` (P2).
     pub(super) fn release_raw(&self) {
-        let Some(export) = self.export().take() else { return };
-        drop(export);
+        if !self.take_back() {
+            return;
+        }
         let lender = &*self.0.lender.0;
-        lender.outstanding.fetch_sub(1, Ordering::Relaxed);
         lender.heard.fetch_add(usize::from(lender.body == Body::Complains), Ordering::Relaxed);
         if lender.body.releases() {
             // A view that has other exports is not released, and the error is nobody's to see.
@@ -280,6 +288,13 @@ mod tests {
             assert_eq!(lender.export().err(), Some(error));
             assert_eq!((array.exports(), lender.exports()), (0, 0));
         }
+    }
+
+    #[test]
+    fn a_lender_is_not_told_of_a_request_that_its_view_refuses() {
+        let (array, lender) = lender(Body::Complains);
+        lender.export().unwrap().retract();
+        assert_eq!((array.exports(), lender.exports(), lender.heard()), (0, 0, 0));
     }
 
     #[test]

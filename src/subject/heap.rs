@@ -292,6 +292,9 @@ pub trait Heap {
     fn is_guarded(&self) -> bool {
         true
     }
+    /// How often an exporter has had other memory since it was made, as far as an interpreter may have given it some.
+    /// Only asked where the heap is guarded.
+    fn replaced(&self, exporter: Slot) -> u32;
     /// Whether a slot is filled.
     fn holds(&self, slot: Slot) -> bool;
     /// Whether two filled slots hold the same object.
@@ -411,4 +414,7 @@ pub trait Heap {
     fn write_held(&mut self, hold: &Self::Hold, offset: isize, bytes: &[u8]);
     /// Releases it. `failed` says that the operation is on its way out with an error.
     fn unhold(&mut self, hold: Self::Hold, failed: bool);
+    /// Takes it back as if it had never been: whoever lends by `__buffer__` is not told. That is how a request ends that
+    /// is refused for what it would hold.
+    fn retract(&mut self, hold: Self::Hold);
 }

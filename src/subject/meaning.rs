@@ -296,7 +296,7 @@ fn with_buffer_after<H: Heap, R, T>(
     let hold = heap.hold(slot)?;
     let layout = heap.held_layout(&hold).clone();
     if request == Request::Simple && !layout.is_c_contiguous() {
-        heap.unhold(hold, true);
+        heap.retract(hold);
         return Err(NoBuffer::NotContiguous);
     }
     let result = convert(heap).and_then(|converted| {
@@ -336,11 +336,11 @@ fn with_writable<H: Heap>(
     }
     let hold = heap.hold(*slot).map_err(|_| ErrorClass::TypeError)?;
     let layout = heap.held_layout(&hold).clone();
-    let result = if layout.readonly || !layout.is_c_contiguous() {
-        Err(ErrorClass::TypeError.into())
-    } else {
-        f(heap, &hold, &layout)
-    };
+    if layout.readonly || !layout.is_c_contiguous() {
+        heap.retract(hold);
+        return Err(ErrorClass::TypeError.into());
+    }
+    let result = f(heap, &hold, &layout);
     heap.unhold(hold, result.is_err());
     result
 }

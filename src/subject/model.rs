@@ -58,6 +58,7 @@ enum Kind {
         hidden: Vec<u8>,
         /// The length of the file of a map.
         file: Option<usize>,
+        replaced: Aside<u32>,
     },
     /// What the views on one export share (clause M4). The owner is free once no view is left.
     Managed { owner: Id, views: u16 },
@@ -349,6 +350,15 @@ impl Model {
         self.forget(id);
     }
 
+    /// Takes back what [`Model::acquire`] added as if it had never been.
+    fn retract_from(&mut self, id: Id) {
+        let &Kind::Lent { view, lender } = self.kind(id) else { return self.relinquish(id) };
+        self.take_back(view, lender);
+        self.forget(view);
+        self.forget(lender);
+        self.forget(id);
+    }
+
     /// The object whose buffer a source gives: that behind an export.
     fn provider(&mut self, source: Source<'_>) -> Result<Id, Released> {
         match source {
@@ -482,7 +492,16 @@ impl Model {
 
 /// A new exporter.
 fn exporter(flavour: Flavour, bytes: Vec<u8>) -> Kind {
-    Kind::Exporter { flavour, bytes, exports: 0, cursor: 0, closed: false, hidden: Vec::new(), file: None }
+    Kind::Exporter {
+        flavour,
+        bytes,
+        exports: 0,
+        cursor: 0,
+        closed: false,
+        hidden: Vec::new(),
+        file: None,
+        replaced: Aside(0),
+    }
 }
 
 #[cfg(test)]

@@ -32,15 +32,19 @@ const OTHERWISE: &[(Class, Op, &str)] = &[
     (Class::Mmap, Op::Flush, "all of a map is written back, never a part"),
 ];
 
-/// What CPython's own does otherwise with an argument of a class, and why. It fails there before it changes anything.
-const OTHERWISE_WITH: &[(Op, Class, &str)] = &[
+/// Which steps of an operation CPython's own does otherwise with an argument of a class, and why. It fails there before it
+/// changes anything.
+const OTHERWISE_WITH: &[(Op, Class, Which, &str)] = &[
     (
         Op::SetItem,
         Class::Mmap,
+        |step| matches!(step.args[0], Arg::Slice(_)),
         "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
     ),
-    (Op::TruncateFile, Class::Mmap, "`helpers.py` knows the files of Python's own maps alone"),
+    (Op::TruncateFile, Class::Mmap, |_| true, "`helpers.py` knows the files of Python's own maps alone"),
 ];
+
+type Which = fn(&Step) -> bool;
 
 /// The classes, and what they are asked.
 #[derive(Debug)]
@@ -154,7 +158,7 @@ impl CPython {
         };
         let given_otherwise = |arg: &Arg| match arg {
             Arg::Slot(arg) => ours(arg).is_some_and(|class| {
-                OTHERWISE_WITH.iter().any(|&(op, with, _)| (op, with) == (step.op, class))
+                OTHERWISE_WITH.iter().any(|(op, with, is, _)| (*op, *with) == (step.op, class) && is(step))
             }),
             _ => false,
         };

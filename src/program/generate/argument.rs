@@ -139,7 +139,7 @@ pub(super) fn likely_argument(
         }
         Role::Small => Arg::int(i64::from(choices.below(3))),
         Role::Block => literal(choices),
-        Role::Body => Arg::Str(body(choices).name().into()),
+        Role::Body => Arg::Str(choices.pick(&Body::ALL).name().into()),
         Role::Exporter => match choices.below(16) {
             0..=8 => filled_or_bytes(choices, sketch, SlotKind::Exporter),
             9..=13 => filled_or_bytes(choices, sketch, SlotKind::View),
@@ -171,14 +171,6 @@ pub(super) fn likely_argument(
             Arg::Tuple(items.into())
         }
     }
-}
-
-/// The body of a class that lends. One that complains is in the corpus alone: where a request is refused, the model holds an
-/// export and gives it back, of which such an object would hear.
-fn body(choices: &mut impl Choices) -> Body {
-    let mut bodies = Body::ALL.into_iter().filter(|body| *body != Body::Complains);
-    let drawn = bodies.nth(choices.below(Body::ALL.len() as u32 - 1) as usize);
-    drawn.expect("all bodies but one are drawn")
 }
 
 /// Requests as consumers make them, and any combination of the flags, and other bits.

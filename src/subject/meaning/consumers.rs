@@ -179,17 +179,43 @@ fn pack_into<H: Heap>(heap: &mut H, step: &Step) -> Result {
         let wanted = item::wanted(format);
         // From 3.12 on, an error that a hook raises is taken for that of an `int` that C cannot hold.
         let beyond = if version.since(12) { ErrorClass::StructError } else { ErrorClass::OverflowError };
-        let value = hooks::asked(heap, value, wanted).map_err(|stop| match (stop, wanted) {
+        let given = value;
+        let value = hooks::asked(heap, given, wanted).map_err(|stop| match (stop, wanted) {
             (Stop::Raise(_), Wanted::Real) => ErrorClass::StructError.into(),
             (Stop::Raise(ErrorClass::OverflowError), Wanted::Int) => beyond.into(),
             (stop, _) => stop,
         })?;
         let truth = super::views::truth(heap, &value);
-        let mut packed = pack(version, format, &value, truth, bytes)?;
+        let mut packed = match pack(version, format, &value, truth, bytes) {
+            Ok(packed) => packed,
+            Err(stop) => {
+                let Some(stored) = stored_of_too_much(format, &value) else { return Err(stop) };
+                heap.write_held(hold, layout.offset + start as isize, &stored);
+                // Before 3.12, `bp_longlong` and `bp_ulonglong` left its error to `s_pack_internal`, which replaces that
+                // of an `int` alone.
+                let is_replaced = version.since(12) || given.hook().is_none();
+                return Err(if is_replaced { stop } else { ErrorClass::OverflowError.into() });
+            }
+        };
         format.reorder(&mut packed);
         heap.write_held(hold, layout.offset + start as isize, &packed);
         Ok(Value::None)
     })
+}
+
+/// What `_PyLong_AsByteArray` has stored of an `int` when it finds that it is too large, if it is who packs the format: its
+/// last bytes, and nothing of a negative one where there is no sign.
+fn stored_of_too_much(format: Format, value: &Arg) -> Option<[u8; 8]> {
+    let Arg::Int(value) = value else { return None };
+    let is_swapped = format.order.is_some_and(|order| order != ByteOrder::NATIVE);
+    let stores = match format.code {
+        Code::LongLong => true,
+        Code::UnsignedLongLong => value.value() >= 0,
+        _ => return None,
+    };
+    let mut bytes = (value.value() as u64).to_ne_bytes();
+    bytes.reverse();
+    is_swapped.then_some(if stores { bytes } else { [0; 8] })
 }
 
 /// The bytes of one item, by the rules of `struct`: whatever does not fit is its own error.

@@ -424,7 +424,7 @@ fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 
 /// The Pythons in which a bytearray is exported while an iterable is read that it joins (gh-112625). Before, it was joined by
 /// memory that was there before.
-const EXPORTED_FOR_A_JOIN: &[(u8, u8)] = &[(11, 8), (12, 2), (13, 0)];
+const EXPORTED_FOR_A_JOIN: &[(u8, u8)] = &[(11, 7), (12, 1), (13, 0)];
 
 /// All that an iterator gives to be joined, before any of it is.
 fn given<H: Heap>(heap: &mut H, step: &Step) -> Result<Arg> {

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::super::heap::{Buffer, Heap};
+use super::super::heap::Heap;
 use super::super::index;
 use super::super::item::Wanted;
-use super::{Result, Stop, contents, operation, run, views};
+use super::{Result, Stop, operation, run, views};
 use crate::history::{ErrorClass, Nested, Outcome, Skip};
 use crate::program::{Answer, Arg, Hook, Int, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
 
@@ -128,20 +128,21 @@ pub fn asked<'a, H: Heap>(heap: &mut H, arg: &'a Arg, wanted: Wanted) -> Result<
     }))
 }
 
-/// What the memory of the receiver was before its hooks ran, if the Python that is followed goes by it afterwards.
-pub struct Memory(Option<(Slot, Buffer)>);
+/// Which memory the receiver had before its hooks ran, if the Python that is followed goes by it afterwards.
+pub struct Memory(Option<(Slot, u32)>);
 
 /// Remembers it for an operation that goes by it in all Pythons but those that have it `mended`.
 pub fn remember<H: Heap>(heap: &mut H, step: &Step, mended: &[(u8, u8)]) -> Memory {
     let slot = step.receiver.filter(|_| step.has_hooks() && heap.is_guarded() && !heap.version().has(mended));
-    Memory(slot.map(|slot| (slot, contents(heap, slot))))
+    Memory(slot.map(|slot| (slot, heap.replaced(slot))))
 }
 
 impl Memory {
-    /// Leaves the step out where the memory is no longer what it was: what it would read or write is not the object's.
+    /// Leaves the step out where the object may have other memory, also where it is as long as before: what the step
+    /// would read or write is not the object's.
     pub fn still_there<H: Heap>(self, heap: &mut H) -> Result<()> {
         match self.0 {
-            Some((slot, before)) if contents(heap, slot) != before => Err(Stop::Skip(Skip::Known)),
+            Some((slot, before)) if heap.replaced(slot) != before => Err(Stop::Skip(Skip::Known)),
             _ => Ok(()),
         }
     }

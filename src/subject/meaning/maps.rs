@@ -298,7 +298,8 @@ fn assign<H: Heap>(heap: &mut H, slot: Slot, part: Part, value: &Arg, looks_last
                     let byte = heap.held_contents(&source)[position];
                     heap.operate(slot, |memory| memory.set(place, byte));
                 }
-                heap.unhold(source, false);
+                // It is the buffer that is held already.
+                heap.retract(source);
             }
             _ => heap.operate(slot, |memory| memory.write(part.start as usize, part.step, bytes)),
         }

@@ -336,14 +336,17 @@ fn contiguous_view<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let whole = Request::FULL.0 & !Request::WRITABLE.0;
     let answer = layout.lend(Request(whole)).expect("it is not to be written");
     let contiguous = is_contiguous(&answer, order);
-    let copy = items_in(heap, &hold, &layout, order);
-    heap.unhold(hold, false);
-    if to_write && (layout.readonly || !contiguous) {
-        return Err(ErrorClass::BufferError.into());
-    }
-    if contiguous {
+    let to_write_in_vain = to_write && (layout.readonly || !contiguous);
+    if contiguous && !to_write_in_vain {
+        // This very export becomes the view.
+        heap.retract(hold);
         heap.view(dest, source)?;
         return Ok(Value::Stored);
+    }
+    let copy = items_in(heap, &hold, &layout, order);
+    heap.unhold(hold, false);
+    if to_write_in_vain {
+        return Err(ErrorClass::BufferError.into());
     }
     heap.view(dest, Source::Bytes(&copy))?;
     let copied = Layout { offset: 0, readonly: true, ..layout };
@@ -401,7 +404,11 @@ fn copy_data<H: Heap>(heap: &mut H, step: &Step) -> Result {
     };
     let hold = heap.hold(to)?;
     let layout = heap.held_layout(&hold).clone();
-    let result = if layout.readonly || layout.nbytes() < bytes.len() {
+    if layout.readonly {
+        heap.retract(hold);
+        return Err(ErrorClass::BufferError.into());
+    }
+    let result = if layout.nbytes() < bytes.len() {
         Err(ErrorClass::BufferError.into())
     } else if layout.nbytes() == 0 || layout.is_c_contiguous() || layout.is_f_contiguous() {
         heap.write_held(&hold, layout.offset, bytes);

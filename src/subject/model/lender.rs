@@ -81,11 +81,8 @@ impl Model {
 
     /// `bufferwrapper_releasebuf`: the view loses its export first, and then `__release_buffer__` is called.
     pub(super) fn give_back(&mut self, view: Id, lender: Id) {
-        if let Kind::View { exports, .. } = self.kind_mut(view) {
-            *exports -= 1;
-        }
-        if let Kind::Lender { outstanding, heard, body, .. } = self.kind_mut(lender) {
-            *outstanding -= 1;
+        self.take_back(view, lender);
+        if let Kind::Lender { heard, body, .. } = self.kind_mut(lender) {
             *heard += u16::from(*body == Body::Complains);
             if body.releases() {
                 self.let_go(view);
@@ -93,5 +90,15 @@ impl Model {
         }
         self.forget(view);
         self.forget(lender);
+    }
+
+    /// The export of a view that was lent is no more.
+    pub(super) fn take_back(&mut self, view: Id, lender: Id) {
+        if let Kind::View { exports, .. } = self.kind_mut(view) {
+            *exports -= 1;
+        }
+        if let Kind::Lender { outstanding, .. } = self.kind_mut(lender) {
+            *outstanding -= 1;
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Nesting, NotLent, Owner, Source, Version, length_for_iterator,
     next_offset,
 };
-use super::{Held, Id, Iteration, Kind, Model, exporter, request};
+use super::{Aside, Held, Id, Iteration, Kind, Model, exporter, request};
 use crate::exporter::{Access, Answer, Body, Exported, Format, Layout, Mapping, Released, Request};
 use crate::history::{ErrorClass, Seen};
 use crate::program::{Class, Slot, SlotKind};
@@ -13,6 +13,7 @@ use crate::program::{Class, Slot, SlotKind};
 struct Plain<'a> {
     bytes: &'a mut Vec<u8>,
     exports: u16,
+    replaced: &'a mut u32,
 }
 
 impl Memory for Plain<'_> {
@@ -45,6 +46,7 @@ impl Memory for Plain<'_> {
             return Err(Exported(self.exports.into()));
         }
         self.bytes.splice(at..at + removed, bytes.iter().copied());
+        *self.replaced += 1;
         Ok(())
     }
 }
@@ -228,9 +230,18 @@ impl Heap for Model {
         Ok(())
     }
 
+    fn replaced(&self, exporter: Slot) -> u32 {
+        match self.kind(self.exporter_id(exporter)) {
+            Kind::Exporter { replaced: Aside(replaced), .. } => *replaced,
+            other => unreachable!("{exporter} holds {other:?}"),
+        }
+    }
+
     fn operate<R>(&mut self, exporter: Slot, f: impl FnOnce(&mut dyn Memory) -> R) -> R {
         match self.exporter_mut(exporter) {
-            Kind::Exporter { bytes, exports, .. } => f(&mut Plain { bytes, exports: *exports }),
+            Kind::Exporter { bytes, exports, replaced: Aside(replaced), .. } => {
+                f(&mut Plain { bytes, exports: *exports, replaced })
+            }
             other => unreachable!("{exporter} holds {other:?}"),
         }
     }
@@ -368,7 +379,7 @@ impl Heap for Model {
                 Ok(())
             }
             Err(refused) => {
-                self.relinquish(of);
+                self.retract_from(of);
                 Err(refused.into())
             }
         }
@@ -554,5 +565,9 @@ impl Heap for Model {
 
     fn unhold(&mut self, hold: Hold, _failed: bool) {
         self.relinquish(hold.of);
+    }
+
+    fn retract(&mut self, hold: Hold) {
+        self.retract_from(hold.of);
     }
 }

@@ -41,6 +41,10 @@ impl Heap for Native {
         false
     }
 
+    fn replaced(&self, _: Slot) -> u32 {
+        unreachable!("it is not guarded")
+    }
+
     fn holds(&self, slot: Slot) -> bool {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].is_some(),
@@ -250,7 +254,7 @@ impl Heap for Native {
         let answer = match export.answer(request) {
             Ok(answer) => answer,
             Err(refused) => {
-                export.abandon();
+                export.retract();
                 return Err(refused.into());
             }
         };
@@ -459,5 +463,9 @@ impl Heap for Native {
         if failed {
             hold.abandon();
         }
+    }
+
+    fn retract(&mut self, hold: Export) {
+        hold.retract();
     }
 }

@@ -8,10 +8,10 @@ use super::super::index;
 use super::super::item::Wanted;
 use super::make::is_too_long;
 use super::{
-    Result, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, hooks, receiver, with_bytes,
-    with_writable,
+    Result, Stop, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, hooks, receiver,
+    with_bytes, with_writable,
 };
-use crate::history::{ErrorClass, Value};
+use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -106,8 +106,13 @@ pub(super) fn make<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// opens what was closed.
 pub(super) fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let stream = receiver(step);
-    if !heap.is_closed(stream) {
-        heap.renew(stream, Vec::new())?;
+    if !heap.is_closed(stream)
+        && let Err(exported) = heap.renew(stream, Vec::new())
+    {
+        // Before gh-157048 it has emptied the stream, which the steps after it in a hook would find, and what the hook is for.
+        let is_emptied = heap.is_guarded() && !heap.version().has(&[(13, 16), (14, 8), (15, 1)]);
+        let is_seen = heap.nesting().depth > 0 && is_emptied;
+        return Err(if is_seen { Stop::Skip(Skip::Known) } else { exported.into() });
     }
     match step.args.first() {
         None | Some(Arg::None) => {}

@@ -102,13 +102,14 @@ impl Catalogue {
     /// The entry that covers a divergence on this Python. In the native subject no code of Python runs.
     pub fn covers(&self, divergence: &Divergence, python: Version) -> Option<&Entry> {
         let (subject, signature) = divergence.signature.split_once('/')?;
+        let within = divergence.within.iter().filter_map(|full| Some(full.split_once('/')?.1));
         // Of a step with hooks it may be what the step without would show.
-        let plain = signature.replacen("+hook", "", 1);
-        let within = || divergence.within.iter().filter_map(|full| Some(full.split_once('/')?.1));
+        let own: Vec<String> = std::iter::once(signature)
+            .chain(within)
+            .flat_map(|signature| [signature.to_owned(), signature.replacen("+hook", "", 1)])
+            .collect();
         let covers = |entry: &&Entry| {
-            let names =
-                |known: &String| known == signature || *known == plain || within().any(|own| own == known);
-            entry.signatures.iter().any(names) && entry.is_shown_by(python)
+            entry.signatures.iter().any(|known| own.contains(known)) && entry.is_shown_by(python)
         };
         if subject == Native::NAME { None } else { self.entries.iter().find(covers) }
     }
@@ -175,7 +176,12 @@ mod tests {
         ] {
             assert_eq!(covered(minor, micro), expected, "3.{minor}.{micro}");
         }
-        let native = Divergence { signature: "native/R3/rest/still-exported".into(), ..divergence };
+        let elsewhere = Divergence { signature: "cpython/D2/Pop-b+hook/ok-not-ok".into(), ..divergence };
+        let python = Version { major: 3, minor: 13, micro: 0 };
+        assert_eq!(catalogue.covers(&elsewhere, python), None);
+        let within = vec!["cpython/R3/rest+hook/still-exported".to_owned()];
+        assert!(catalogue.covers(&Divergence { within, ..elsewhere.clone() }, python).is_some());
+        let native = Divergence { signature: "native/R3/rest/still-exported".into(), ..elsewhere };
         assert_eq!(catalogue.covers(&native, Version { major: 3, minor: 13, micro: 0 }), None);
     }
 

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
-use super::super::heap::{Buffer, Heap, Version};
+use super::super::heap::{Buffer, Heap, Source, Version};
 use super::super::item::Wanted;
 use super::super::{index, item};
 use super::{
@@ -258,11 +258,26 @@ fn unpack_from<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `Struct_iter_unpack`: the iterator holds the buffer until it finds its end, or goes.
 fn iter_unpack<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let format = struct_format(&step.args[0])?.ok_or(ErrorClass::StructError)?;
-    let source = &step.args[1];
-    let length = with_bytes(heap, source, |_, bytes| Ok(bytes.len()))?;
-    if !length.is_multiple_of(format.itemsize()) {
-        return Err(ErrorClass::StructError.into());
+    let source = super::source(heap, &step.args[1])?;
+    let fits = |length: usize| length.is_multiple_of(format.itemsize());
+    match source {
+        Source::Bytes(bytes) if fits(bytes.len()) => {}
+        Source::Bytes(_) => return Err(ErrorClass::StructError.into()),
+        Source::Slot(slot) => {
+            let hold = heap.hold(slot)?;
+            let (is_block, length) =
+                (heap.held_layout(&hold).is_c_contiguous(), heap.held_layout(&hold).nbytes());
+            if is_block && !fits(length) {
+                heap.unhold(hold, true);
+                return Err(ErrorClass::StructError.into());
+            }
+            // If it is not refused, this very export becomes that of the iterator.
+            heap.retract(hold);
+            if !is_block {
+                return Err(ErrorClass::BufferError.into());
+            }
+        }
     }
-    heap.unpack(super::dest(step), super::source(heap, source)?, format)?;
+    heap.unpack(super::dest(step), source, format)?;
     Ok(Value::Stored)
 }

@@ -141,7 +141,8 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
                 let hoisted = self.attempt_with(|program| {
                     let hooks = program.steps[at].parts_mut().filter(|part| part.hook().is_some());
                     hooks.skip(which).take(1).for_each(Arg::lose_hook);
-                    let hoisted = hook.steps.into_iter().map(|step| Step { thread, ..step });
+                    let steps = hook.methods.into_iter().flat_map(|method| method.steps);
+                    let hoisted = steps.map(|step| Step { thread, ..step });
                     program.steps.splice(at..at, hoisted);
                 });
                 if hoisted {
@@ -377,7 +378,7 @@ mod tests {
         let lines =
             "b0 = bytearray(b\"ab\")\nb0.append(__index__{b0.clear(); v0 = memoryview(b0); return 65})";
         let any = |program: &Program, op: Op| {
-            let within = |step: &Step| step.hooks().any(|hook| hook.steps.iter().any(|step| step.op == op));
+            let within = |step: &Step| step.hooks().any(|hook| hook.steps().any(|step| step.op == op));
             program.steps.iter().any(|step| step.op == op || within(step))
         };
         let both = |program: &Program| any(program, Op::Append) && any(program, Op::Clear);
@@ -387,7 +388,7 @@ mod tests {
                 .steps
                 .iter()
                 .flat_map(Step::hooks)
-                .any(|hook| hook.steps.iter().any(|step| step.op == Op::Clear))
+                .any(|hook| hook.steps().any(|step| step.op == Op::Clear))
         };
         assert_eq!(shrunk(lines, within), "b0.append(__index__{b0.clear(); return None})");
     }

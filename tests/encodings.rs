@@ -68,9 +68,11 @@ fn canonical(mut program: Program) -> Program {
             Arg::Complex(real, imaginary) => [real, imaginary].into_iter().for_each(fix_float),
             Arg::List(items) | Arg::Tuple(items) => items.iter_mut().for_each(fix),
             Arg::Hook(hook) => {
-                hook.steps.iter_mut().flat_map(|step| &mut step.args).for_each(fix);
-                if let Answer::Return(arg) = &mut hook.answer {
-                    fix(arg);
+                hook.steps_mut().flat_map(|step| &mut step.args).for_each(fix);
+                for method in &mut hook.methods {
+                    if let Answer::Return(arg) = &mut method.answer {
+                        fix(arg);
+                    }
                 }
             }
             _ => {}

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use buflock::history::Nested;
 use buflock::program::hook::{CALLS, Call, Part};
-use buflock::program::{Answer, Hook, Op, Slot, SlotKind};
+use buflock::program::{Answer, Method, Op, Slot, SlotKind};
 use buflock::subject::{Model, Shown, Version};
 use corpus_files::{Folder, files, is_for};
 
@@ -26,15 +26,15 @@ const DEEDS: [Deed; 4] = [Deed::Release, Deed::Resize, Deed::Drop, Deed::Raise];
 /// What was seen of one kind of call.
 type Called = BTreeMap<Call, BTreeSet<Deed>>;
 
-fn deeds(hook: &Hook) -> impl Iterator<Item = Deed> {
+fn deeds(method: &Method) -> impl Iterator<Item = Deed> {
     let of = |op: Op| match op {
         Op::Release | Op::ReleaseExport => Some(Deed::Release),
         Op::Extend | Op::Append | Op::Clear | Op::Write | Op::Truncate => Some(Deed::Resize),
         Op::Drop => Some(Deed::Drop),
         _ => None,
     };
-    let raises = matches!(hook.answer, Answer::Raise(_)).then_some(Deed::Raise);
-    hook.steps.iter().filter_map(move |step| of(step.op)).chain(raises)
+    let raises = matches!(method.answer, Answer::Raise(_)).then_some(Deed::Raise);
+    method.steps.iter().filter_map(move |step| of(step.op)).chain(raises)
 }
 
 /// Runs the corpus on the model, and tells which hooks an operation has called.
@@ -57,9 +57,12 @@ fn called() -> Called {
                 });
                 let mut hooks = parts.filter_map(|(at, hook)| Some((at, hook?)));
                 let (Some(((position, part), hook)), None) = (hooks.next(), hooks.next()) else { continue };
-                if model.nested().first() == Some(&Nested::Called(hook.protocol)) {
-                    let call = Call { op: step.op, position, part, protocol: hook.protocol };
-                    called.entry(call).or_default().extend(deeds(hook));
+                // Nor is it of a hook within.
+                for method in hook.methods.iter().filter(|_| step.depth() == 1) {
+                    if model.nested().contains(&Nested::Called(method.protocol)) {
+                        let call = Call { op: step.op, position, part, protocol: method.protocol };
+                        called.entry(call).or_default().extend(deeds(method));
+                    }
                 }
             }
         }

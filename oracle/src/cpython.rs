@@ -6,12 +6,12 @@
 mod hooks;
 mod substitutes;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use buflock::exporter::{ByteOrder, Format, Layout, Mapping, same_bytes};
 use buflock::history::{ErrorClass, Nested, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
-use buflock::program::{Arg, Float, Int, Op, Program, Slot, SlotKind, Step, Syntax, limits};
+use buflock::program::{Arg, Float, Int, Op, Program, Protocol, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture, native};
 use pyo3::sync::PyOnceLock;
@@ -50,8 +50,8 @@ struct Known {
     none: Object,
     /// A function that does nothing with its argument but to enter and to leave it.
     with: Object,
-    /// The class of the hooks of each protocol.
-    hooks: Vec<Object>,
+    /// The classes of hooks that were made so far, by their methods.
+    hooks: Mutex<Vec<(Vec<Protocol>, Object)>>,
     to_bytes: Object,
     shared: Shared,
     /// A list of the errors that the interpreter printed since the last run.
@@ -130,7 +130,7 @@ impl CPython {
             classes: ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Other).map(class).collect(),
             none: py.None(),
             with: enter_and_leave(py),
-            hooks: hooks::classes(py),
+            hooks: Mutex::default(),
             to_bytes: raw::interned(py, c"tobytes"),
             shared: Shared::new(py),
             complaints: complaints(py),

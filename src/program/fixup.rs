@@ -5,7 +5,9 @@
 //! slot that does not exist.
 
 use super::{
-    Answer, Arg, Op, Program, Protocol, Slot, SlotKind, Step, Yields, hook, limits,
+    Answer, Arg, Hook, Op, Program, Slot, SlotKind, Step, Yields,
+    hook::{self, Gives},
+    limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
     racing,
 };
@@ -78,29 +80,57 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
     });
     for part in step.parts_mut() {
         let Arg::Hook(hook) = part else { continue };
-        hook.steps.truncate(limits::HOOK_STEPS);
-        for inner in &mut hook.steps {
-            inner.thread = None;
-            inner.expect = None;
-            fix_step_within(inner, depth + 1, kept);
+        fix_methods(hook);
+        if hook.methods.is_empty() {
+            *part = Arg::None;
+            continue;
         }
-        hook.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
-        match &mut hook.answer {
-            Answer::Return(arg) if hook.protocol == Protocol::Next => fix_items(arg),
-            Answer::Return(
-                arg @ (Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_) | Arg::Slot(_) | Arg::Hook(_)),
-            ) => {
-                *arg = Arg::None;
+        for method in &mut hook.methods {
+            method.steps.truncate(limits::HOOK_STEPS);
+            for inner in &mut method.steps {
+                inner.thread = None;
+                inner.expect = None;
+                fix_step_within(inner, depth + 1, kept);
             }
-            Answer::Return(arg) => fix_leaf(arg),
-            Answer::Raise(class) if !hook::is_raisable(*class) => *class = ErrorClass::TypeError,
-            Answer::Raise(_) => {}
+            method.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
+            fix_answer(&mut method.answer, method.protocol.gives());
         }
     }
     kept.truncate(before);
 }
 
-/// Makes of what an iterator answers a list of literals.
+/// Leaves no method twice, and few.
+fn fix_methods(hook: &mut Hook) {
+    let mut known = Vec::new();
+    hook.methods.retain(|method| {
+        let is_new = !known.contains(&method.protocol);
+        known.push(method.protocol);
+        is_new
+    });
+    hook.methods.truncate(limits::METHODS);
+}
+
+fn fix_answer(answer: &mut Answer, gives: Gives) {
+    match (answer, gives) {
+        (Answer::Return(arg), Gives::Items) => fix_items(arg),
+        (Answer::Return(arg @ Arg::List(_)), Gives::Iterator) => fix_items(arg),
+        (
+            Answer::Return(
+                arg @ (Arg::List(_) | Arg::Tuple(_) | Arg::Slice(_) | Arg::Slot(_) | Arg::Hook(_)),
+            ),
+            _,
+        ) => *arg = Arg::None,
+        (Answer::Return(arg), _) => fix_leaf(arg),
+        (Answer::Raise(class), _) if !hook::is_raisable(*class) => *class = ErrorClass::TypeError,
+        (Answer::Raise(_), _) | (Answer::Itself, Gives::Iterator) => {}
+        (answer @ Answer::Itself, gives) => {
+            *answer = Answer::Return(Arg::None);
+            fix_answer(answer, gives);
+        }
+    }
+}
+
+/// Makes of an answer a list of literals.
 fn fix_items(arg: &mut Arg) {
     if !matches!(arg, Arg::List(_)) {
         *arg = Arg::List([std::mem::replace(arg, Arg::None)].into());

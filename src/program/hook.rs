@@ -1,8 +1,8 @@
 //! Hooks: arguments whose conversion runs steps of the program.
 //!
 //! Where CPython converts an argument by calling into Python, the code that is called may do anything: release the view
-//! that is written to, resize the exporter, drop the last reference. A hook is an object of a class with one special
-//! method, which does a list of steps and then gives its answer.
+//! that is written to, resize the exporter, drop the last reference. A hook is an object of a class with special methods,
+//! mostly one, each of which does a list of steps and then gives its answer.
 
 use std::cell::Cell;
 
@@ -11,9 +11,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{Arg, Bounds, Op, Step, limits};
 use crate::history::ErrorClass;
 
+/// What the answers of a method are, unless it raises an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// A literal, which may be of the wrong type.
+    Literal,
+    /// A list of literals, of which each call gives one.
+    Items,
+    /// An iterator over a list of literals, or the object itself, or a literal, which is of the wrong type.
+    Iterator,
+}
+
 macro_rules! protocols {
-    ($($(#[$doc:meta])* $protocol:ident: $method:literal $parameters:literal;)*) => {
-        /// The special method of a hook. What it has no method for, a hook is as any other object.
+    ($($(#[$doc:meta])* $protocol:ident: $method:literal $parameters:literal $gives:ident;)*) => {
+        /// A special method of a hook. What it has no method for, a hook is as any other object.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Protocol { $($(#[$doc])* $protocol,)* }
 
@@ -30,21 +41,35 @@ macro_rules! protocols {
             pub const fn parameters(self) -> &'static str {
                 match self { $(Protocol::$protocol => $parameters,)* }
             }
+
+            /// What its answers are.
+            pub const fn gives(self) -> Gives {
+                match self { $(Protocol::$protocol => Gives::$gives,)* }
+            }
         }
     };
 }
 
 protocols! {
     /// Stands for an `int`: an index, a bound, a size, an item.
-    Index: "__index__" "";
+    Index: "__index__" "" Literal;
     /// Stands for a `float`: an item.
-    Float: "__float__" "";
+    Float: "__float__" "" Literal;
     /// Says whether it is true: an item of format `?`.
-    Bool: "__bool__" "";
+    Bool: "__bool__" "" Literal;
     /// Compares with an item, or with an exporter.
-    Equal: "__eq__" ", other";
-    /// Gives the items of an iterator, which it is as well, one in each call.
-    Next: "__next__" "";
+    Equal: "__eq__" ", other" Literal;
+    /// Gives the items of an iterator, one in each call, and `StopIteration` after the last. A class without an `__iter__` in
+    /// the program has one that answers the object itself.
+    Next: "__next__" "" Items;
+    /// Says how many items there are.
+    Length: "__len__" "" Literal;
+    /// Guesses how many items there are.
+    LengthHint: "__length_hint__" "" Literal;
+    /// Gives an iterator.
+    Iter: "__iter__" "" Iterator;
+    /// Gives the item of an index, and `IndexError` behind the last.
+    GetItem: "__getitem__" ", key" Items;
 }
 
 impl Protocol {
@@ -140,12 +165,28 @@ calls! {
     Equal: Contains 0, Count 0, IndexOf 0, Remove 0, Equal 0;
     // `PyIter_Next`, of any iterable.
     Next: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
+    // `PyObject_GetIter`.
+    Iter: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
+    // `PySequence_GetItem`, by the iterator of any sequence, and for slices of arrays of `ctypes`.
+    GetItem: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
+    // `PyObject_LengthHint`.
+    LengthHint: NewBytes 0, Extend 0, Join 0, IntFromBytes 0;
+    // The same, which asks for a length first; `PyObject_Size` of separators and of what is assigned to a slice of `ctypes`;
+    // `PyObject_IsTrue` of what has no `__bool__`.
+    Length: NewBytes 0, Extend 0, Join 0, IntFromBytes 0, Hex 0, Hexlify 1, SetItem 1, PackInto 3;
 }
 
-/// An object with one special method.
+/// An object of a class with special methods.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hook {
-    /// The method.
+    /// The methods: at least one, and [`limits::METHODS`] at most; none twice.
+    pub methods: Vec<Method>,
+}
+
+/// A special method.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Method {
+    /// Which.
     pub protocol: Protocol,
     /// What it does, on the thread of the operation that calls it; what these steps raise is seen and forgotten.
     pub steps: Vec<Step>,
@@ -156,11 +197,13 @@ pub struct Hook {
 /// What comes of the call of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
-    /// A literal: no slot, list, slice or hook. Of an iterator a list of such, the items that it gives one after the other
-    /// before it ends; its steps are done before each of them and before the end.
+    /// A literal: no slot, slice or hook; or a list of such, if the method gives [items](Gives), one in each call: its steps
+    /// are done before each of them and before the end.
     Return(Arg),
     /// An error; not one that cannot be made of its class alone.
     Raise(ErrorClass),
+    /// The object itself.
+    Itself,
 }
 
 /// Whether a hook may raise this.
@@ -169,11 +212,38 @@ pub fn is_raisable(class: ErrorClass) -> bool {
 }
 
 impl Hook {
+    /// An object of a class with one method.
+    pub fn new(protocol: Protocol, steps: Vec<Step>, answer: Answer) -> Hook {
+        Hook { methods: vec![Method { protocol, steps, answer }] }
+    }
+
+    /// The method of a protocol, if it has it.
+    #[inline]
+    pub fn method(&self, protocol: Protocol) -> Option<&Method> {
+        self.methods.iter().find(|method| method.protocol == protocol)
+    }
+
+    /// Whether it has the method of a protocol.
+    #[inline]
+    pub fn has(&self, protocol: Protocol) -> bool {
+        self.method(protocol).is_some()
+    }
+
+    /// The steps of all its methods.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.methods.iter().flat_map(|method| &method.steps)
+    }
+
+    /// The same, to be changed.
+    pub fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+        self.methods.iter_mut().flat_map(|method| &mut method.steps)
+    }
+
     /// What stands for it where no hook may stand.
     pub fn plain(&self) -> Arg {
-        match &self.answer {
-            Answer::Return(arg) => arg.clone(),
-            Answer::Raise(_) => Arg::None,
+        match self.methods.first().map(|method| &method.answer) {
+            Some(Answer::Return(arg)) => arg.clone(),
+            _ => Arg::None,
         }
     }
 }
@@ -194,6 +264,12 @@ impl Arg {
             _ => None,
         }
     }
+
+    /// The method of a protocol, of a hook that has it.
+    #[inline]
+    pub fn method(&self, protocol: Protocol) -> Option<&Method> {
+        self.hook()?.method(protocol)
+    }
 }
 
 impl Step {
@@ -210,7 +286,7 @@ impl Step {
 
     /// How deep hooks are within each other: 0 if there are none.
     pub fn depth(&self) -> usize {
-        let within = |hook: &Hook| 1 + hook.steps.iter().map(Step::depth).max().unwrap_or(0);
+        let within = |hook: &Hook| 1 + hook.steps().map(Step::depth).max().unwrap_or(0);
         self.hooks().map(within).max().unwrap_or(0)
     }
 }
@@ -263,11 +339,7 @@ mod tests {
             None,
         );
         for _ in 0..depth {
-            let hook = Hook {
-                protocol: Protocol::Index,
-                steps: vec![step.clone()],
-                answer: Answer::Return(Arg::int(1)),
-            };
+            let hook = Hook::new(Protocol::Index, vec![step.clone()], Answer::Return(Arg::int(1)));
             step.args[0] = Arg::Hook(Box::new(hook));
         }
         step
@@ -309,7 +381,7 @@ mod tests {
         let x0 = Slot::new(SlotKind::Export, 0);
         let on = |op| Step::new(op, Some(x0), Default::default(), None);
         let steps = vec![on(Op::Drop), on(Op::ReleaseExport)];
-        let hook = Hook { protocol: Protocol::Index, steps, answer: Answer::Return(Arg::int(0)) };
+        let hook = Hook::new(Protocol::Index, steps, Answer::Return(Arg::int(0)));
         let mut write = on(Op::LockedWrite);
         write.args.extend([Arg::Hook(Box::new(hook)), Arg::bytes(b"a")]);
         let mut program = Program { steps: vec![write], ..Program::default() };
@@ -321,8 +393,7 @@ mod tests {
     fn a_hook_within_leaves_the_exports_of_all_steps_around_it_in_their_slots() {
         let x0 = Slot::new(SlotKind::Export, 0);
         let hook = |step: Step| {
-            let (steps, answer) = (vec![step], Answer::Return(Arg::int(0)));
-            Arg::Hook(Box::new(Hook { protocol: Protocol::Index, steps, answer }))
+            Arg::Hook(Box::new(Hook::new(Protocol::Index, vec![step], Answer::Return(Arg::int(0)))))
         };
         let with = |op, slot, arg| Step::new(op, Some(slot), [arg].into_iter().collect(), None);
         let inner = hook(Step::new(Op::Drop, Some(x0), Default::default(), None));

@@ -21,7 +21,9 @@ pub const LITERAL: usize = 64;
 pub const TEXT: usize = 24;
 /// Items of a list or tuple in a program.
 pub const ITEMS: usize = 8;
-/// Steps of one hook.
+/// Methods of one hook.
+pub const METHODS: usize = 3;
+/// Steps of one method of a hook.
 pub const HOOK_STEPS: usize = 4;
 /// Hooks within each other.
 pub const HOOK_DEPTH: usize = 3;

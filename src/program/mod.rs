@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use allocator::Allocator;
 pub use arg::{Arg, Bounds, Float, Int, Slot, SlotKind};
-pub use hook::{Answer, Hook, Protocol};
+pub use hook::{Answer, Hook, Method, Protocol};
 pub use op::{Class, Op, Role, Syntax, Yields};
 pub use turns::Turns;
 
@@ -132,7 +132,7 @@ impl Step {
         self.rename_needed(rename);
         for part in self.parts_mut() {
             if let Arg::Hook(hook) = part {
-                hook.steps.iter_mut().for_each(|step| step.rename_slots(rename));
+                hook.steps_mut().for_each(|step| step.rename_slots(rename));
             }
         }
     }

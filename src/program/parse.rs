@@ -13,8 +13,8 @@ use self::lex::{Kind, Span, Token, lex};
 
 use super::text::{ALLOCATOR, CONCURRENT, EXPLORED, HEADER, UNGUARDED, VERSION};
 use super::{
-    Allocator, Answer, Arg, Args, Expect, Float, Hook, Int, Program, Protocol, Schedule, Slot, SlotKind,
-    Step, Syntax, Turns, Yields,
+    Allocator, Answer, Arg, Args, Expect, Float, Hook, Int, Method, Program, Protocol, Schedule, Slot,
+    SlotKind, Step, Syntax, Turns, Yields,
 };
 use super::{fixup, hook, limits, op, racing};
 use crate::history::ErrorClass;
@@ -278,7 +278,7 @@ impl<'a> Parser<'a> {
             let mut valid = step.clone();
             fixup::fix_step(&mut valid);
             if !step.hooks().eq(valid.hooks()) {
-                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step, nor answers a list unless it is an iterator, which answers nothing else";
+                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step, nor answers a list, or itself, unless it gives items or an iterator";
                 return Err(self.source.fail(whole, expected));
             }
         }
@@ -624,8 +624,25 @@ impl<'a> Parser<'a> {
         if self.is_symbol(1, "{") { self.hook() } else { self.scalar(expected) }
     }
 
-    /// `__index__{v0.release(); return 3}`
+    /// `__length_hint__{return 0} __next__{b0.clear(); return [1, 2]}`
     fn hook(&mut self) -> Parsed<Arg> {
+        let mut methods = vec![self.method()?];
+        while self.is_symbol(1, "{") {
+            if methods.len() == limits::METHODS {
+                return Err(self.fail(format!("at most {} methods of a hook", limits::METHODS)));
+            }
+            let at = self.span();
+            let method = self.method()?;
+            if methods.iter().any(|other| other.protocol == method.protocol) {
+                return Err(self.source.fail(at, "another method of the hook"));
+            }
+            methods.push(method);
+        }
+        Ok(Arg::Hook(Box::new(Hook { methods })))
+    }
+
+    /// `__index__{v0.release(); return 3}`
+    fn method(&mut self) -> Parsed<Method> {
         let method = match self.token(0).kind {
             Kind::Name(name) => Protocol::of_method(name),
             _ => None,
@@ -655,16 +672,20 @@ impl<'a> Parser<'a> {
         let answer = self.answer()?;
         self.need("}")?;
         self.depth -= 1;
-        Ok(Arg::Hook(Box::new(Hook { protocol, steps, answer })))
+        Ok(Method { protocol, steps, answer })
     }
 
-    /// `return 3` or `raise ValueError`
+    /// `return 3`, `return self` or `raise ValueError`
     fn answer(&mut self) -> Parsed<Answer> {
         let returns = self.is_name("return");
         self.next += 1;
         let at = self.span();
         if returns && self.is_symbol(0, "[") {
             return self.argument().map(Answer::Return);
+        }
+        if returns && self.is_name("self") {
+            self.next += 1;
+            return Ok(Answer::Itself);
         }
         if returns {
             return match self.scalar("a literal such as 1 or b\"ab\"")? {

@@ -12,7 +12,7 @@
 use std::fmt;
 
 use super::{
-    Allocator, Answer, Arg, Bounds, Expect, Float, Hook, Int, Program, Schedule, Slot, Step, Syntax,
+    Allocator, Answer, Arg, Bounds, Expect, Float, Hook, Int, Method, Program, Schedule, Slot, Step, Syntax,
 };
 
 /// What the first line of a program is, up to the version of the format.
@@ -118,8 +118,18 @@ impl fmt::Display for Arg {
     }
 }
 
-/// `__index__{v0.release(); return 3}`
+/// `__length_hint__{return 0} __next__{b0.clear(); return [1, 2]}`
 impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, method) in self.methods.iter().enumerate() {
+            write!(f, "{}{method}", if place > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// `__index__{v0.release(); return 3}`
+impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{{", self.protocol.method())?;
         for step in &self.steps {
@@ -128,6 +138,7 @@ impl fmt::Display for Hook {
         match &self.answer {
             Answer::Return(arg) => write!(f, "return {arg}}}"),
             Answer::Raise(class) => write!(f, "raise {class}}}"),
+            Answer::Itself => f.write_str("return self}"),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::fmt::Write;
 use super::{Place, Told, expectations, within_hooks};
 use crate::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER, RAW_BUFFER_MODULE, home};
 use crate::program::text::write_bytes;
-use crate::program::{Allocator, Answer, Expect, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Syntax};
+use crate::program::{
+    Allocator, Answer, Arg, Expect, Hook, Method, Op, Program, Protocol, Slot, SlotKind, Step, Syntax,
+};
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
 /// What the script does that no program decides.
@@ -110,19 +112,19 @@ fn imports(out: &mut String, program: &Program, said: &[Expect]) {
 
 /// Whether `is` says yes to a step or to one of its hooks.
 fn any_within(step: &Step, is: &impl Fn(&Step) -> bool) -> bool {
-    is(step) || step.hooks().flat_map(|hook| &hook.steps).any(|inner| any_within(inner, is))
+    is(step) || step.hooks().flat_map(Hook::steps).any(|inner| any_within(inner, is))
 }
 
 /// How all that a step and its hooks name is brought in.
 fn import_all(step: &Step, lines: &mut BTreeSet<String>) {
     lines.extend(import(step));
-    for hook in step.hooks() {
-        if let Answer::Raise(class) = hook.answer
+    for method in step.hooks().flat_map(|hook| &hook.methods) {
+        if let Answer::Raise(class) = method.answer
             && let Some((module, _)) = class.name().split_once('.')
         {
             lines.insert(format!("import {module}"));
         }
-        hook.steps.iter().for_each(|inner| import_all(inner, lines));
+        method.steps.iter().for_each(|inner| import_all(inner, lines));
     }
 }
 
@@ -139,32 +141,41 @@ fn import(step: &Step) -> Option<String> {
 
 /// A hook as a class that is numbered so, and its steps as functions.
 fn class(out: &mut String, number: &str, hook: &Hook) {
-    for (at, step) in hook.steps.iter().enumerate() {
+    for (at, step) in hook.steps().enumerate() {
         function(out, &format!("{number}_{}", at + 1), step);
     }
-    let (method, parameters) = (hook.protocol.method(), hook.protocol.parameters());
     let _ = writeln!(out, "\n\nclass Hook_{number}:");
-    if let (Protocol::Next, Answer::Return(items)) = (hook.protocol, &hook.answer) {
+    if let Some(Answer::Return(items)) = hook.method(Protocol::Next).map(|method| &method.answer) {
         let _ = writeln!(out, "    def __init__(self):\n        self.items = iter({items})\n");
     }
-    if hook.protocol == Protocol::Next {
+    if hook.has(Protocol::Next) && !hook.has(Protocol::Iter) {
         out.push_str("    def __iter__(self):\n        return self\n\n");
     }
-    let _ = writeln!(out, "    def {method}(self{parameters}):");
-    for (at, step) in hook.steps.iter().enumerate() {
-        let text = string(&step.statement());
-        let _ = writeln!(out, "        inside({text}, step_{number}_{})", at + 1);
+    let mut done = 0;
+    for (place, method) in hook.methods.iter().enumerate() {
+        let empty = if place > 0 { "\n" } else { "" };
+        let (name, parameters) = (method.protocol.method(), method.protocol.parameters());
+        let _ = writeln!(out, "{empty}    def {name}(self{parameters}):");
+        for step in &method.steps {
+            done += 1;
+            let text = string(&step.statement());
+            let _ = writeln!(out, "        inside({text}, step_{number}_{done})");
+        }
+        let _ = writeln!(out, "        {}", answer(method));
     }
-    let _ = match &hook.answer {
-        Answer::Return(arg) if hook.protocol == Protocol::Bool => {
-            writeln!(out, "        return bool({arg})")
-        }
-        Answer::Return(_) if hook.protocol == Protocol::Next => {
-            writeln!(out, "        return next(self.items)")
-        }
-        Answer::Return(arg) => writeln!(out, "        return {arg}"),
-        Answer::Raise(class) => writeln!(out, "        raise {class}(\"by a hook\")"),
-    };
+}
+
+/// The last line of a method.
+fn answer(method: &Method) -> String {
+    match (&method.answer, method.protocol) {
+        (Answer::Return(arg), Protocol::Bool) => format!("return bool({arg})"),
+        (Answer::Return(_), Protocol::Next) => "return next(self.items)".to_owned(),
+        (Answer::Return(items), Protocol::GetItem) => format!("return {items}[key]"),
+        (Answer::Return(items @ Arg::List(_)), Protocol::Iter) => format!("return iter({items})"),
+        (Answer::Return(arg), _) => format!("return {arg}"),
+        (Answer::Raise(class), _) => format!("raise {class}(\"by a hook\")"),
+        (Answer::Itself, _) => "return self".to_owned(),
+    }
 }
 
 /// One step as a function that is numbered so, without locals, which would keep objects alive.

@@ -34,24 +34,30 @@ pub(super) fn than(arg: &Arg) -> Vec<Arg> {
     }
 }
 
-/// Hooks that do less, or give a simpler answer.
+/// Hooks that have fewer methods, do less, or give a simpler answer.
 fn hooks(hook: &Hook) -> Vec<Arg> {
     let with = |change: &dyn Fn(&mut Hook)| {
         let mut simpler = hook.clone();
         change(&mut simpler);
         Arg::Hook(Box::new(simpler))
     };
-    let mut simpler: Vec<Arg> =
-        (0..hook.steps.len()).map(|out| with(&|hook| drop(hook.steps.remove(out)))).collect();
-    for (at, step) in hook.steps.iter().enumerate() {
-        for (which, arg) in step.args.iter().enumerate() {
-            let others = than(arg);
-            simpler.extend(others.iter().map(|arg| with(&|hook| hook.steps[at].args[which] = arg.clone())));
-        }
+    let mut simpler = Vec::new();
+    if hook.methods.len() > 1 {
+        simpler.extend((0..hook.methods.len()).map(|out| with(&|hook| drop(hook.methods.remove(out)))));
     }
-    if let Answer::Return(arg) = &hook.answer {
-        let others = than(arg);
-        simpler.extend(others.iter().map(|arg| with(&|hook| hook.answer = Answer::Return(arg.clone()))));
+    for (own, method) in hook.methods.iter().enumerate() {
+        let steps = &method.steps;
+        simpler.extend((0..steps.len()).map(|out| with(&|hook| drop(hook.methods[own].steps.remove(out)))));
+        for (at, step) in steps.iter().enumerate() {
+            for (which, arg) in step.args.iter().enumerate() {
+                let change = |arg: Arg| with(&|hook| hook.methods[own].steps[at].args[which] = arg.clone());
+                simpler.extend(than(arg).into_iter().map(change));
+            }
+        }
+        if let Answer::Return(arg) = &method.answer {
+            let change = |arg: Arg| with(&|hook| hook.methods[own].answer = Answer::Return(arg.clone()));
+            simpler.extend(than(arg).into_iter().map(change));
+        }
     }
     simpler
 }

@@ -8,17 +8,17 @@ use crate::program::{Arg, Bounds, Hook, Protocol};
 
 /// Whether an object can stand for an `int`: `PyIndex_Check`.
 pub fn is_index(arg: &Arg) -> bool {
-    matches!(arg, Arg::Int(_)) || arg.hook().is_some_and(|hook| hook.protocol == Protocol::Index)
+    matches!(arg, Arg::Int(_)) || arg.method(Protocol::Index).is_some()
 }
 
 /// `PyNumber_Index`: an `int`, or `TypeError`.
 pub fn index<H: Heap>(heap: &mut H, arg: &Arg) -> Result<i128> {
-    match arg {
+    let answer = match arg.method(Protocol::Index) {
+        Some(method) => hooks::call(heap, method)?,
+        None => arg,
+    };
+    match answer {
         Arg::Int(int) => Ok(int.value()),
-        Arg::Hook(hook) if hook.protocol == Protocol::Index => match hooks::call(heap, hook)? {
-            Arg::Int(int) => Ok(int.value()),
-            _ => Err(ErrorClass::TypeError.into()),
-        },
         _ => Err(ErrorClass::TypeError.into()),
     }
 }

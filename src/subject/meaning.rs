@@ -10,6 +10,7 @@ mod compare;
 mod consumers;
 mod exporters;
 pub(super) mod hooks;
+mod iterables;
 mod locks;
 mod make;
 mod maps;
@@ -23,7 +24,7 @@ use super::index;
 use super::item::Wanted;
 use crate::exporter::{CastError, Exported, Layout, PlaceError, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
-use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, Syntax, limits};
+use crate::program::{Arg, Class, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
 
 /// Why an operation has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -389,10 +390,24 @@ fn each_item<H: Heap>(
     heap: &mut H,
     arg: &Arg,
     wanted: Wanted,
+    f: impl FnMut(&mut H, &Value) -> Result<()>,
+) -> Result<()> {
+    each_item_after(heap, arg, wanted, |_| Ok(()), f)
+}
+
+/// The same, where `begin` runs between the call for an iterator and that for its first item, if an object may hear of
+/// that.
+fn each_item_after<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    wanted: Wanted,
+    begin: impl FnOnce(&mut H) -> Result<()>,
     mut f: impl FnMut(&mut H, &Value) -> Result<()>,
 ) -> Result<()> {
-    if hooks::has_items(arg) {
-        return hooks::each(heap, arg, |heap, _, item| {
+    if iterables::is_iterable(arg) {
+        let items = iterables::iterate(heap, arg)?;
+        begin(heap)?;
+        return items.each(heap, |heap, _, item| {
             let item = literal(&*hooks::asked(heap, item, wanted)?);
             f(heap, &item)
         });
@@ -467,10 +482,14 @@ pub(super) fn literal(arg: &Arg) -> Value {
     }
 }
 
-/// The bytes of an iterable of ints in `range(0, 256)`.
-fn byte_items<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+/// The bytes of an iterable of ints in `range(0, 256)`. `begin` runs as in [`each_item_after`].
+fn byte_items_after<H: Heap>(
+    heap: &mut H,
+    arg: &Arg,
+    begin: impl FnOnce(&mut H) -> Result<()>,
+) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    each_item(heap, arg, Wanted::Int, |_, item| {
+    each_item_after(heap, arg, Wanted::Int, begin, |_, item| {
         bytes.push(byte_item(item)?);
         Ok(())
     })?;
@@ -489,8 +508,26 @@ fn byte_item(item: &Value) -> Result<u8> {
 fn hex<H: Heap>(heap: &mut H, step: &Step, contents: impl FnOnce(&mut H) -> Result<Buffer>) -> Result {
     let group = hex_group(heap, step.args.get(1))?;
     let bytes = contents(heap)?;
-    let digits = hex_digits(heap, &bytes, step.args.first(), group, 0x7F)?;
-    Ok(Value::Str(digits.into_iter().map(char::from).collect::<String>().into()))
+    let separator = step.args.first();
+    let slot = receiver(step);
+    let digits = |heap: &mut H| hex_digits(heap, &bytes, separator, group, 0x7F);
+    // Since gh-143195 what is one block is exported while a separator is asked for its length.
+    let is_block = slot.kind == SlotKind::Exporter || heap.layout(slot)?.is_c_contiguous();
+    let is_asked = separator.is_some_and(|separator| separator.hook().is_some());
+    let digits = if is_asked && is_block && heap.version().has(&[(13, 12), (14, 3)]) {
+        exported(heap, slot, digits)
+    } else {
+        digits(heap)
+    };
+    Ok(Value::Str(digits?.into_iter().map(char::from).collect::<String>().into()))
+}
+
+/// Runs `f` while an object is exported.
+fn exported<H: Heap, R>(heap: &mut H, slot: Slot, f: impl FnOnce(&mut H) -> Result<R>) -> Result<R> {
+    let hold = heap.hold(slot)?;
+    let result = f(heap);
+    heap.unhold(hold, result.is_err());
+    result
 }
 
 /// How many bytes stand together in hexadecimal digits.
@@ -535,6 +572,10 @@ fn hex_separator<H: Heap>(heap: &mut H, arg: &Arg) -> Result<u8> {
 /// `PySequence_Length`
 fn length_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<usize> {
     Ok(match arg {
+        Arg::Hook(hook) => {
+            let method = hook.method(Protocol::Length).ok_or(ErrorClass::TypeError)?;
+            iterables::length(heap, method)?
+        }
         Arg::Bytes(bytes) => bytes.len(),
         Arg::Str(text) => text.chars().count(),
         Arg::List(items) | Arg::Tuple(items) => items.len(),

@@ -1,15 +1,15 @@
-//! Hooks on CPython: objects of small classes whose method does steps of the program.
+//! Hooks on CPython: objects of small classes whose methods do steps of the program.
 //!
-//! The method is called in the middle of an operation of the same subject. So that both can have it, the subject is left
+//! A method is called in the middle of an operation of the same subject. So that both can have it, the subject is left
 //! where the method finds it while the operation runs, and taken out of there for as long as a step of the hook does.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use buflock::history::{Nested, Outcome};
-use buflock::program::{Answer, Arg, Hook, Protocol, Step};
-use pyo3::exceptions::PyStopIteration;
+use buflock::program::{Answer, Arg, Hook, Method, Protocol, Step};
+use pyo3::exceptions::{PyIndexError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -71,11 +71,11 @@ fn operation(py: Python<'_>, step: &Step) -> Outcome {
     .expect(there)
 }
 
-/// What the method of a hook calls.
+/// What a method of a hook calls, with the object first.
 #[pyclass(frozen, module = "buflock")]
 #[derive(Debug)]
 struct Called {
-    hook: Hook,
+    method: Method,
     known: Arc<Known>,
     /// How many items an iterator has given.
     given: AtomicUsize,
@@ -83,22 +83,36 @@ struct Called {
 
 #[pymethods]
 impl Called {
-    #[pyo3(signature = (*_args))]
-    fn __call__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<Object> {
-        under_way(|under_way| under_way.log.push(Nested::Called(self.hook.protocol)));
-        for step in &self.hook.steps {
+    #[pyo3(signature = (*args))]
+    fn __call__(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Object> {
+        let Method { protocol, steps, answer } = &self.method;
+        under_way(|under_way| under_way.log.push(Nested::Called(*protocol)));
+        for step in steps {
             run(py, step);
         }
-        match &self.hook.answer {
-            Answer::Return(Arg::List(items)) => match items.get(self.given.fetch_add(1, Ordering::Relaxed)) {
-                Some(item) => Ok(self.known.literal(py, item)),
-                None => Err(PyStopIteration::new_err(())),
-            },
-            Answer::Return(arg) => Ok(self.known.literal(py, arg)),
-            Answer::Raise(class) => {
+        let item = |place: Option<usize>, arg: &Arg| {
+            arg.parts().get(place?).map(|item| self.known.literal(py, item))
+        };
+        match (answer, protocol) {
+            (Answer::Return(items), Protocol::Next) => {
+                let given = self.given.fetch_add(1, Ordering::Relaxed);
+                item(Some(given), items).ok_or_else(|| PyStopIteration::new_err(()))
+            }
+            (Answer::Return(items), Protocol::GetItem) => {
+                let key = args.as_any().get_item(1)?.extract().ok();
+                item(key, items).ok_or_else(|| PyIndexError::new_err(()))
+            }
+            (Answer::Return(Arg::List(items)), _) => {
+                let list = raw::empty_list(py);
+                items.iter().for_each(|item| raw::append(py, &list, &self.known.literal(py, item)));
+                Ok(list.bind(py).try_iter()?.into_any().unbind())
+            }
+            (Answer::Return(arg), _) => Ok(self.known.literal(py, arg)),
+            (Answer::Raise(class), _) => {
                 let class = self.known.classes[*class as usize].bind(py).cast::<PyType>()?;
                 Err(PyErr::from_type(class.clone(), ()))
             }
+            (Answer::Itself, _) => Ok(args.as_any().get_item(0)?.unbind()),
         }
     }
 }
@@ -126,29 +140,42 @@ fn run(py: Python<'_>, step: &Step) {
     under_way(|under_way| under_way.log.push(Nested::Saw(Box::new(step.clone()), outcome)));
 }
 
-/// The class of each protocol.
-pub(super) fn classes(py: Python<'_>) -> Vec<Object> {
-    let class = |protocol: &Protocol| {
-        let (method, parameters) = (protocol.method(), protocol.parameters());
-        let answer = if *protocol == Protocol::Bool { "bool(self.run())" } else { "self.run()" };
-        let itself = "    def __iter__(self):\n        return self\n";
-        let more = if *protocol == Protocol::Next { itself } else { "" };
-        let code = format!(
-            "class Hook:\n    def __init__(self, run):\n        self.run = run\n    \
-             def {method}(self{parameters}):\n        return {answer}\n{more}"
-        );
-        let code = std::ffi::CString::new(code).expect("no method contains a zero");
-        let globals = PyDict::new(py);
-        let class = py.run(&code, Some(&globals), None).and_then(|()| globals.as_any().get_item("Hook"));
-        class.expect("failed to define a class").unbind()
-    };
-    Protocol::ALL.iter().map(class).collect()
+/// A class with these methods, which is made when it is first asked for.
+fn class(py: Python<'_>, known: &Known, hook: &Hook) -> Object {
+    let protocols: Vec<Protocol> = hook.methods.iter().map(|method| method.protocol).collect();
+    let mut classes = known.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = classes.iter().position(|(own, _)| *own == protocols).unwrap_or_else(|| {
+        let class = new_class(py, hook);
+        classes.push((protocols, class));
+        classes.len() - 1
+    });
+    classes[place].1.clone_ref(py)
+}
+
+fn new_class(py: Python<'_>, hook: &Hook) -> Object {
+    let mut code = "class Hook:\n    def __init__(self, *runs):\n        self.runs = runs\n".to_owned();
+    if hook.has(Protocol::Next) && !hook.has(Protocol::Iter) {
+        code.push_str("    def __iter__(self):\n        return self\n");
+    }
+    for (place, method) in hook.methods.iter().enumerate() {
+        let (name, parameters) = (method.protocol.method(), method.protocol.parameters());
+        let run = format!("self.runs[{place}](self{parameters})");
+        let answer = if method.protocol == Protocol::Bool { format!("bool({run})") } else { run };
+        code.push_str(&format!("    def {name}(self{parameters}):\n        return {answer}\n"));
+    }
+    let code = std::ffi::CString::new(code).expect("no method contains a zero");
+    let globals = PyDict::new(py);
+    let class = py.run(&code, Some(&globals), None).and_then(|()| globals.as_any().get_item("Hook"));
+    class.expect("failed to define a class").unbind()
 }
 
 /// An object that is this hook.
 pub(super) fn object(py: Python<'_>, known: &Arc<Known>, hook: &Hook) -> Object {
-    let called = Called { hook: hook.clone(), known: Arc::clone(known), given: AtomicUsize::new(0) };
-    let called = Bound::new(py, called).expect("failed to make an object").into_any().unbind();
-    let class = &known.hooks[hook.protocol as usize];
-    raw::call(py, class, &[called]).unwrap_or_else(|Raised| panic!("failed to make an object of a hook"))
+    let called = |method: &Method| {
+        let called = Called { method: method.clone(), known: Arc::clone(known), given: AtomicUsize::new(0) };
+        Bound::new(py, called).expect("failed to make an object").into_any().unbind()
+    };
+    let called: Vec<Object> = hook.methods.iter().map(called).collect();
+    let class = class(py, known, hook);
+    raw::call(py, &class, &called).unwrap_or_else(|Raised| panic!("failed to make an object of a hook"))
 }

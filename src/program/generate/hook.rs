@@ -1,11 +1,11 @@
 //! Hooks in place of plain arguments.
 
 use super::sketch::Sketch;
-use super::{Choices, Swarm, with_op};
+use super::{Choices, Swarm, argument, with_op};
 use crate::history::ErrorClass;
-use crate::program::hook::{CALLS, Call, Part};
+use crate::program::hook::{CALLS, Call, Gives, Part};
 use crate::program::op::On;
-use crate::program::{Answer, Arg, Float, Hook, Op, Protocol, Slot, SlotKind, Step, fixup, limits};
+use crate::program::{Answer, Arg, Float, Hook, Method, Op, Protocol, Slot, SlotKind, Step, fixup, limits};
 
 /// What changes an object under an operation that waits for its argument.
 const CHANGES: &[Op] = &[
@@ -38,91 +38,167 @@ pub(super) fn maybe(
     (op, position): (Op, usize),
     mut arg: Arg,
 ) -> Arg {
-    let count = arg.parts().len() as u32;
-    if sketch.hooks == 0 || count == 0 || !fixup::takes_hooks(op.row().args[position]) || choices.chance(2, 3)
-    {
+    if sketch.hooks == 0 || !fixup::takes_hooks(op.row().args[position]) || choices.chance(2, 3) {
         return arg;
     }
-    if matches!(arg, Arg::List(_)) && choices.chance(1, 2) {
-        let whole = (op, position, Part::Whole);
-        if CALLS
-            .iter()
-            .any(|call| (call.op, call.position, call.part) == whole && call.protocol == Protocol::Next)
-        {
-            return with_steps(choices, sketch, receiver, Protocol::Next, Answer::Return(arg));
-        }
+    let place = Place { sketch, receiver, op, position };
+    if place.calls(Part::Whole, Protocol::GetItem) && choices.chance(1, 4) {
+        return place.iterable(choices, arg);
     }
-    let place = choices.below(count) as usize;
-    let part = Part::of(&arg, place);
+    if place.calls(Part::Whole, Protocol::Length)
+        && !place.calls(Part::Whole, Protocol::GetItem)
+        && choices.chance(1, 8)
+    {
+        let answer = Answer::Return(Arg::int(i64::from(choices.below(3))));
+        return Arg::Hook(Box::new(Hook { methods: vec![place.method(choices, Protocol::Length, answer)] }));
+    }
+    let count = arg.parts().len() as u32;
+    if count == 0 {
+        return arg;
+    }
+    let at = choices.below(count) as usize;
+    let part = Part::of(&arg, at);
     let is_bound = matches!(arg, Arg::Slice(_));
-    let leaf = &mut arg.parts_mut()[place];
+    let leaf = &mut arg.parts_mut()[at];
     // What is left out may be somewhere as well.
     if is_bound && *leaf == Arg::None {
         *leaf = Arg::int(i64::from(choices.below(4)) + 1);
     }
     let whole = std::mem::replace(leaf, Arg::None);
-    *leaf = one(choices, sketch, receiver, (op, position, part), whole);
+    *leaf = place.one(choices, part, whole);
     arg
 }
 
-/// A hook that answers what was there, if that is a number; else what was there.
-fn one(
-    choices: &mut impl Choices,
-    sketch: &Sketch,
+/// Where a hook is drawn.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    sketch: &'a Sketch,
     receiver: Option<Slot>,
-    (op, position, part): (Op, usize, Part),
-    arg: Arg,
-) -> Arg {
-    if !matches!(arg, Arg::Int(_) | Arg::Float(_)) {
-        return arg;
-    }
-    let called = |call: &&Call| call.op == op && call.position == position && call.part == part;
-    let count = CALLS.iter().filter(called).count() as u32;
-    let call = CALLS.iter().filter(called).nth(choices.below(count.max(1)) as usize);
-    let protocol = match (call, &arg) {
-        // Now and then one that nobody calls.
-        (Some(call), _) if choices.chance(15, 16) => call.protocol,
-        (None, _) if choices.chance(3, 4) => return arg,
-        _ => *choices.pick(Protocol::ALL),
-    };
-    let answer = match (choices.below(24), protocol, &arg) {
-        (0, ..) => Answer::Raise(*choices.pick(&[
-            ErrorClass::TypeError,
-            ErrorClass::OverflowError,
-            ErrorClass::ValueError,
-            ErrorClass::BufferError,
-            ErrorClass::EOFError,
-            ErrorClass::StopIteration,
-        ])),
-        // Of the wrong type.
-        (1, ..) => Answer::Return(Arg::bytes(b"a")),
-        (_, Protocol::Next, _) => Answer::Return(Arg::List([arg].into())),
-        (_, Protocol::Index, Arg::Float(_)) => Answer::Return(Arg::int(1)),
-        (_, Protocol::Float, Arg::Int(int)) => Answer::Return(Arg::Float(Float::new(int.value() as f64))),
-        _ => Answer::Return(arg),
-    };
-    with_steps(choices, sketch, receiver, protocol, answer)
+    op: Op,
+    position: usize,
 }
 
-/// A hook with steps in it.
-fn with_steps(
-    choices: &mut impl Choices,
-    sketch: &Sketch,
-    receiver: Option<Slot>,
-    protocol: Protocol,
-    answer: Answer,
-) -> Arg {
-    // What is within knows of one hook less.
-    let depth = if choices.chance(1, 4) { sketch.hooks - 1 } else { 0 };
-    let sketch = sketch.clone().with_hooks(depth);
-    let count = match choices.below(8) {
-        0 => 0,
-        1..=4 => 1,
-        5 | 6 => 2,
-        _ => limits::HOOK_STEPS,
-    };
-    let steps = (0..count).map(|_| step(choices, &sketch, receiver)).collect();
-    Arg::Hook(Box::new(Hook { protocol, steps, answer }))
+impl Place<'_> {
+    fn is_of(&self, call: &Call, part: Part) -> bool {
+        (call.op, call.position, call.part) == (self.op, self.position, part)
+    }
+
+    /// Whether a part of the argument is asked so.
+    fn calls(&self, part: Part, protocol: Protocol) -> bool {
+        CALLS.iter().any(|call| self.is_of(call, part) && call.protocol == protocol)
+    }
+
+    /// An object that gives items: those of a list that was there, or others.
+    fn iterable(&self, choices: &mut impl Choices, arg: Arg) -> Arg {
+        let Arg::List(items) = (match arg {
+            arg @ Arg::List(_) => arg,
+            _ => argument::list(choices),
+        }) else {
+            return self.one(choices, Part::Whole, Arg::int(1));
+        };
+        let length = items.len() as i64;
+        let guess = |choices: &mut _| match Choices::below(choices, 12) {
+            0..=4 => Arg::int(length),
+            5..=7 => Arg::int(0),
+            8 => Arg::int(length + 1),
+            9 => Arg::int(-1),
+            10 => Arg::Int(argument::extreme(choices)),
+            _ => Arg::None,
+        };
+        let items = Arg::List(items);
+        let mut methods: Vec<Method> = Vec::new();
+        let mut add = |choices: &mut _, protocol, arg: Arg| {
+            let answer = match Choices::below(choices, 24) {
+                0 => Answer::Raise(error(choices)),
+                _ => Answer::Return(arg),
+            };
+            methods.push(self.method(choices, protocol, answer));
+        };
+        match choices.below(8) {
+            0 => add(choices, Protocol::Iter, items),
+            1 => {
+                add(choices, Protocol::Iter, Arg::None);
+                add(choices, Protocol::Next, items);
+            }
+            2 | 3 => add(choices, Protocol::GetItem, items),
+            _ => add(choices, Protocol::Next, items),
+        }
+        let of_its_length = self.calls(Part::Whole, Protocol::Length);
+        if of_its_length && choices.chance(2, 3) {
+            let says = if self.calls(Part::Whole, Protocol::LengthHint) && choices.chance(2, 3) {
+                Protocol::LengthHint
+            } else {
+                Protocol::Length
+            };
+            let guess = guess(choices);
+            add(choices, says, guess);
+        }
+        // Mostly it is its own iterator, and now and then says so without being one.
+        for method in &mut methods {
+            if method.protocol == Protocol::Iter
+                && method.answer == Answer::Return(Arg::None)
+                && choices.chance(7, 8)
+            {
+                method.answer = Answer::Itself;
+            }
+        }
+        Arg::Hook(Box::new(Hook { methods }))
+    }
+
+    /// A hook that answers what was there, if that is a number; else what was there.
+    fn one(&self, choices: &mut impl Choices, part: Part, arg: Arg) -> Arg {
+        if !matches!(arg, Arg::Int(_) | Arg::Float(_)) {
+            return arg;
+        }
+        let called = |call: &&Call| self.is_of(call, part);
+        let count = CALLS.iter().filter(called).count() as u32;
+        let call = CALLS.iter().filter(called).nth(choices.below(count.max(1)) as usize);
+        let protocol = match (call, &arg) {
+            // Now and then one that nobody calls.
+            (Some(call), _) if choices.chance(15, 16) => call.protocol,
+            (None, _) if choices.chance(3, 4) => return arg,
+            _ => *choices.pick(Protocol::ALL),
+        };
+        let answer = match (choices.below(24), protocol.gives(), protocol, &arg) {
+            (0, ..) => Answer::Raise(error(choices)),
+            // Of the wrong type.
+            (1, ..) => Answer::Return(Arg::bytes(b"a")),
+            (_, Gives::Items | Gives::Iterator, ..) => Answer::Return(Arg::List([arg].into())),
+            (_, _, Protocol::Index, Arg::Float(_)) => Answer::Return(Arg::int(1)),
+            (_, _, Protocol::Float, Arg::Int(int)) => {
+                Answer::Return(Arg::Float(Float::new(int.value() as f64)))
+            }
+            _ => Answer::Return(arg),
+        };
+        Arg::Hook(Box::new(Hook { methods: vec![self.method(choices, protocol, answer)] }))
+    }
+
+    /// A method with steps in it.
+    fn method(&self, choices: &mut impl Choices, protocol: Protocol, answer: Answer) -> Method {
+        // What is within knows of one hook less.
+        let depth = if choices.chance(1, 4) { self.sketch.hooks - 1 } else { 0 };
+        let sketch = self.sketch.clone().with_hooks(depth);
+        let count = match choices.below(8) {
+            0 => 0,
+            1..=4 => 1,
+            5 | 6 => 2,
+            _ => limits::HOOK_STEPS,
+        };
+        let steps = (0..count).map(|_| step(choices, &sketch, self.receiver)).collect();
+        Method { protocol, steps, answer }
+    }
+}
+
+fn error(choices: &mut impl Choices) -> ErrorClass {
+    *choices.pick(&[
+        ErrorClass::TypeError,
+        ErrorClass::OverflowError,
+        ErrorClass::ValueError,
+        ErrorClass::BufferError,
+        ErrorClass::EOFError,
+        ErrorClass::IndexError,
+        ErrorClass::StopIteration,
+    ])
 }
 
 /// Mostly something that changes the receiver, or another object.

@@ -95,7 +95,7 @@ const MALFORMED: &str = r##"
 T1: q7.append(1)
     ^^ expected a slot such as b0, found "q7"
 b0.append(__int__{return 1})
-          ^^^^^^^ expected the method of a hook: __index__, __float__, __bool__, __eq__, __next__, found "__int__"
+          ^^^^^^^ expected the method of a hook: __index__, __float__, __bool__, __eq__, __next__, __len__, __length_hint__, __iter__, __getitem__, found "__int__"
 b0.append(__index__{return b0})
                            ^^ expected a literal such as 1 or b"ab", found "b0"
 b0.append(__index__{b0.clear() return 1})
@@ -104,6 +104,10 @@ b0.append(__index__{raise KeyError})
                           ^^^^^^^^ expected the name of an error that a hook can raise, such as ValueError, found "KeyError"
 b0.append(__index__{del v0; del v0; del v0; del v0; del v0; return 1})
                                                     ^^^ expected `return` or `raise` after at most 4 statements of a hook
+b0.extend(__len__{return 1} __len__{return 1})
+                            ^^^^^^^ expected another method of the hook, found "__len__"
+b0.extend(__index__{return self})
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected no hook where none is asked for
 v1 = v0.cast("B", __index__{return 1})
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected no hook where none is asked for
 b4.append(1)

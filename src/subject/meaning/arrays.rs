@@ -5,8 +5,8 @@ use super::super::index::{self, Part};
 use super::super::item::{self, Item, LAST, Packed, Wanted};
 use super::make::is_too_long;
 use super::{
-    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, hooks, is_bytearray, length,
-    literal, operation, receiver, views, with_buffer,
+    Request, Result, Stop, TOO_LONG, contents, each_item, exact_bytes, exporter, hooks, is_bytearray,
+    iterables, length, literal, operation, receiver, views, with_buffer,
 };
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Skip, Value};
@@ -28,13 +28,29 @@ pub(super) fn make<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Some(source) if !is_text && array(heap, source).is_some_and(|(_, code)| is_wide(code)) => {
             return Err(ErrorClass::TypeError.into());
         }
-        Some(source) => check_iterable(heap, source)?,
-        None => {}
+        _ => {}
     }
+    // It asks for an iterator before it looks for the type, and then for that of the iterator.
+    let items = match source {
+        Some(source @ Arg::Hook(_)) => Some(iterables::iterate(heap, source)?),
+        Some(source) => {
+            check_iterable(heap, source)?;
+            None
+        }
+        None => None,
+    };
     let code = type_code(version, letters).ok_or(ErrorClass::ValueError)?;
-    let bytes = match source {
-        None => Vec::new(),
-        Some(source) => contents_of(heap, code, source)?,
+    let bytes = match (source, items) {
+        (None, _) => Vec::new(),
+        (_, Some(items)) => {
+            let mut bytes = Vec::new();
+            items.again(heap)?.each(heap, |heap, _, item| {
+                bytes.extend_from_slice(&packed(heap, code, item)?);
+                Ok(())
+            })?;
+            bytes
+        }
+        (Some(source), None) => contents_of(heap, code, source)?,
     };
     exporter(heap, step, Flavour::Array(code), bytes)
 }
@@ -83,7 +99,7 @@ fn array<H: Heap>(heap: &H, arg: &Arg) -> Option<(Slot, TypeCode)> {
 fn check_iterable<H: Heap>(heap: &H, arg: &Arg) -> Result<()> {
     match arg {
         Arg::Str(_) | Arg::Bytes(_) => Ok(()),
-        arg if hooks::has_items(arg) => Ok(()),
+        arg if iterables::is_iterable(arg) => Ok(()),
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => Ok(()),
         Arg::Slot(slot) if slot.kind == SlotKind::View => views::check_iterable(heap, *slot),
         _ => Err(ErrorClass::TypeError.into()),
@@ -321,7 +337,8 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, code: TypeCode, arg: &Arg) -> Resul
     }
     check_iterable(heap, arg)?;
     if arg.parts().iter().any(|item| item.hook().is_some()) {
-        hooks::each(heap, arg, |heap, _, item| insert(heap, slot, code, isize::MAX, item).map(drop))?;
+        let items = iterables::iterate(heap, arg)?;
+        items.each(heap, |heap, _, item| insert(heap, slot, code, isize::MAX, item).map(drop))?;
         return Ok(Value::None);
     }
     let (bytes, error) = gather(heap, code, arg);

@@ -4,7 +4,7 @@
 use super::super::heap::{Flavour, Heap};
 use super::super::item::{self, Packed};
 use super::super::{index, item::unpack};
-use super::{MACHINE, Result, bytes_of, contents, exporter, hooks, receiver, views};
+use super::{MACHINE, Result, Stop, bytes_of, contents, exporter, hooks, iterables, receiver, views};
 use crate::exporter::{CArray, Code, Format};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Int, Op, Slot, SlotKind, Step};
@@ -190,8 +190,10 @@ fn set<H: Heap>(heap: &mut H, slot: Slot, code: Code, key: &Arg, value: &Arg) ->
         Arg::Slice(bounds) => {
             let part = index::slice(heap, bounds)?.part(super::length(heap, slot)?);
             // What has no length has another one.
-            if !super::length_of(heap, value).is_ok_and(|length| length == part.count) {
-                return Err(ErrorClass::ValueError.into());
+            match super::length_of(heap, value) {
+                Ok(length) if length == part.count => {}
+                Err(stop @ Stop::Skip(_)) => return Err(stop),
+                _ => return Err(ErrorClass::ValueError.into()),
             }
             for (number, place) in part.places().enumerate() {
                 set_item(heap, slot, place as isize, |heap| {
@@ -211,6 +213,7 @@ fn item_of<H: Heap>(heap: &mut H, arg: &Arg, number: usize) -> Result<Arg> {
         Arg::List(items) | Arg::Tuple(items) => {
             return items.get(number).cloned().ok_or(ErrorClass::IndexError.into());
         }
+        Arg::Hook(hook) => return iterables::item(heap, hook, number).cloned(),
         // Only the item that is asked for is read.
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => match heap.flavour(*slot) {
             Flavour::CArray(code) => return nth(heap, *slot, code, number).map(as_arg),

@@ -16,11 +16,11 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let one = Arg::Slot(receiver(step));
     let other = &step.args[0];
     match step.op {
-        Op::Equal => match other.hook().filter(|hook| hook.protocol == Protocol::Equal) {
+        Op::Equal => match other.method(Protocol::Equal) {
             // It answers what it likes.
-            Some(hook) => match knows(heap, &one, other) {
+            Some(method) => match knows(heap, &one, other) {
                 Some(answer) => answer.map(Value::Bool),
-                None => Ok(match hooks::call(heap, hook)? {
+                None => Ok(match hooks::call(heap, method)? {
                     Arg::Int(Int::Huge { .. }) => Value::Foreign(Value::BEYOND.into()),
                     answer => super::literal(answer),
                 }),
@@ -215,13 +215,13 @@ fn number(value: &Value) -> Option<i128> {
 
 /// Whether an item of a view equals an argument.
 pub(super) fn item_equals<H: Heap>(heap: &mut H, item: &Value, arg: &Arg) -> Result<bool> {
+    // No item knows it, so that it is asked.
+    if let Some(method) = arg.method(Protocol::Equal) {
+        let answer = hooks::call(heap, method)?;
+        return Ok(views::truth(heap, answer)?);
+    }
     match (item, arg) {
         (Value::Bytes(bytes), Arg::Bytes(_) | Arg::Slot(_)) => equal(heap, &Arg::bytes(bytes), arg),
-        // No item knows it, so that it is asked.
-        (_, Arg::Hook(hook)) if hook.protocol == Protocol::Equal => {
-            let answer = hooks::call(heap, hook)?;
-            Ok(views::truth(heap, answer)?)
-        }
         _ => Ok(same_value(item, &super::literal(arg))),
     }
 }

@@ -66,15 +66,15 @@ fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
         Arg::Str(_) => return Err(ErrorClass::ValueError.into()),
         _ => return Err(ErrorClass::TypeError.into()),
     };
-    let is_iterable = hooks::iterator(source).is_some();
-    if matches!(source, Arg::Int(_) | Arg::Str(_) | Arg::Hook(_)) && !is_iterable {
+    // `PyBytes_FromObject` takes no number.
+    if matches!(source, Arg::Int(_) | Arg::Str(_)) {
         return Err(ErrorClass::TypeError.into());
     }
     // From 3.15 on what has a buffer gives it as one block; before, `bytes` are made of whatever it is.
     let mut bytes = if heap.version().since(15) && is_exporter(heap, source) {
         bytes_of(heap, source)?.into_vec()
     } else {
-        super::make::bytearray_of(heap, source)?
+        super::make::bytes_from(heap, source)?
     };
     if !little {
         bytes.reverse();

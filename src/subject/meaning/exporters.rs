@@ -5,10 +5,10 @@ use super::super::index::{self, Slice};
 use super::super::search;
 use super::make::{bytearray_of, is_too_long, set_len};
 use super::{
-    Result, Stop, TOO_LONG, byte_items, bytes_of, contents, exporter, hex, hooks, ints, is_bytearray,
-    is_exporter, loose, receiver, with_bytes, with_bytes_after,
+    Result, Stop, TOO_LONG, byte_items_after, bytes_of, contents, exported, exporter, hex, hooks, ints,
+    is_bytearray, is_exporter, iterables, loose, receiver, with_bytes, with_bytes_after,
 };
-use crate::history::{ErrorClass, Value};
+use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Protocol, Slot, SlotKind, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -195,7 +195,17 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             }
         }
         _ => {
-            let bytes = byte_items(heap, arg)?;
+            let mut room = usize::MAX;
+            let bytes = byte_items_after(heap, arg, |heap| {
+                room = iterables::hint(heap, arg, 32)?;
+                iterables::check_room(room, usize::MAX)
+            })?;
+            // Where there was no room, the first item is lost before gh-143003: a step that has seen that in its hooks could do
+            // anything.
+            let loses = room == 0 && !bytes.is_empty() && !heap.version().has(&[(13, 12), (14, 3)]);
+            if loses && heap.is_guarded() && heap.nesting().depth > 0 {
+                return Err(Stop::Skip(Skip::Known));
+            }
             append(heap, &bytes)
         }
     }
@@ -305,10 +315,7 @@ fn needle_in<H: Heap>(
         return needle(heap);
     }
     if heap.version().has(EXPORTED_FOR_A_SEARCH) {
-        let hold = heap.hold(slot)?;
-        let needle = needle(heap);
-        heap.unhold(hold, needle.is_err());
-        return needle;
+        return exported(heap, slot, needle);
     }
     let memory = hooks::remember(heap, step, EXPORTED_FOR_A_SEARCH);
     let needle = needle(heap)?;
@@ -389,10 +396,7 @@ fn split<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 
 fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
     let slot = receiver(step);
-    let given = match hooks::iterator(&step.args[0]) {
-        Some(_) => Some(given(heap, step)?),
-        None => None,
-    };
+    let given = step.args[0].hook().map(|_| given(heap, step)).transpose()?;
     let separator = contents(heap, slot);
     let mut joined = Vec::new();
     let mut add = |position: usize, part: &[u8]| {
@@ -426,21 +430,14 @@ fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 /// memory that was there before.
 const EXPORTED_FOR_A_JOIN: &[(u8, u8)] = &[(11, 7), (12, 1), (13, 0)];
 
-/// All that an iterator gives to be joined, before any of it is.
+/// All that a hook gives to be joined, before any of it is.
 fn given<H: Heap>(heap: &mut H, step: &Step) -> Result<Arg> {
     let mut items = Vec::new();
-    let mut gather = |heap: &mut H| {
-        hooks::each(heap, &step.args[0], |_, _, item| {
-            items.push(item.clone());
-            Ok(())
-        })
-    };
+    let mut gather =
+        |heap: &mut H| iterables::iterate(heap, &step.args[0])?.list(heap, |item| items.push(item.clone()));
     let slot = receiver(step);
     if heap.flavour(slot) == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_JOIN) {
-        let hold = heap.hold(slot)?;
-        let gathered = gather(heap);
-        heap.unhold(hold, gathered.is_err());
-        gathered?;
+        exported(heap, slot, gather)?;
     } else {
         let memory = hooks::remember(heap, step, EXPORTED_FOR_A_JOIN);
         gather(heap)?;
@@ -527,7 +524,7 @@ fn set_item<H: Heap>(heap: &mut H, step: &Step) -> Result {
             return Err(ErrorClass::TypeError.into());
         }
         // `PyNumber_Check`
-        Arg::Hook(hook) if matches!(hook.protocol, Protocol::Index | Protocol::Float) => {
+        Arg::Hook(hook) if hook.has(Protocol::Index) || hook.has(Protocol::Float) => {
             return Err(ErrorClass::TypeError.into());
         }
         // Another bytearray is looked at when the bounds are known.

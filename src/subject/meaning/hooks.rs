@@ -5,28 +5,29 @@ use std::borrow::Cow;
 use super::super::heap::Heap;
 use super::super::index;
 use super::super::item::Wanted;
-use super::{Result, Stop, operation, run, views};
+use super::{Result, Stop, iterables, operation, run, views};
 use crate::history::{ErrorClass, Nested, Outcome, Skip};
-use crate::program::{Answer, Arg, Hook, Int, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
+use crate::program::{Answer, Arg, Hook, Int, Method, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
 
-/// Calls the method of a hook.
-pub fn call<'a, H: Heap>(heap: &mut H, hook: &'a Hook) -> Result<&'a Arg> {
+/// Calls a method of a hook. What it answers is `None` if that is the object itself.
+pub fn call<'a, H: Heap>(heap: &mut H, method: &'a Method) -> Result<&'a Arg> {
     if heap.nesting().log.len() >= limits::EVENTS {
         return Err(Stop::Skip(Skip::TooLong));
     }
-    heap.nesting().log.push(Nested::Called(hook.protocol));
+    heap.nesting().log.push(Nested::Called(method.protocol));
     heap.nesting().depth += 1;
-    let done = do_steps(heap, hook);
+    let done = do_steps(heap, method);
     heap.nesting().depth -= 1;
     done?;
-    match &hook.answer {
+    match &method.answer {
         Answer::Return(arg) => Ok(arg),
         Answer::Raise(class) => Err((*class).into()),
+        Answer::Itself => Ok(&Arg::None),
     }
 }
 
-fn do_steps<H: Heap>(heap: &mut H, hook: &Hook) -> Result<()> {
-    for step in &hook.steps {
+fn do_steps<H: Heap>(heap: &mut H, method: &Method) -> Result<()> {
+    for step in &method.steps {
         let outcome = run(heap, step);
         // What its own hooks have done cannot be undone by itself; and what a Python breaks, others do not leave out.
         match outcome {
@@ -39,42 +40,6 @@ fn do_steps<H: Heap>(heap: &mut H, hook: &Hook) -> Result<()> {
         heap.nesting().log.push(Nested::Saw(Box::new(step.clone()), outcome));
     }
     Ok(())
-}
-
-/// The item number `given` of an iterator, or none at its end, which is also what `StopIteration` means.
-fn next<'a, H: Heap>(heap: &mut H, hook: &'a Hook, given: usize) -> Result<Option<&'a Arg>> {
-    match call(heap, hook) {
-        Ok(items) => Ok(items.parts().get(given)),
-        Err(Stop::Raise(ErrorClass::StopIteration)) => Ok(None),
-        Err(stop) => Err(stop),
-    }
-}
-
-/// The hook that an argument is, if it is an iterator.
-pub fn iterator(arg: &Arg) -> Option<&Hook> {
-    arg.hook().filter(|hook| hook.protocol == Protocol::Next)
-}
-
-/// Runs `f` on the items of a list or a tuple, or on those that an iterator gives, each when it is its turn.
-pub fn each<H: Heap>(
-    heap: &mut H,
-    arg: &Arg,
-    mut f: impl FnMut(&mut H, usize, &Arg) -> Result<()>,
-) -> Result<()> {
-    let Some(hook) = iterator(arg) else {
-        return arg.parts().iter().enumerate().try_for_each(|(place, item)| f(heap, place, item));
-    };
-    let mut given = 0;
-    while let Some(item) = next(heap, hook, given)? {
-        f(heap, given, item)?;
-        given += 1;
-    }
-    Ok(())
-}
-
-/// Whether an argument has items that [`each`] gives.
-pub fn has_items(arg: &Arg) -> bool {
-    matches!(arg, Arg::List(_) | Arg::Tuple(_)) || iterator(arg).is_some()
 }
 
 /// Runs a step with hooks. As an interpreter does, it refers to the exporters and views that it is about until it ends,
@@ -113,19 +78,27 @@ pub(super) fn run_hooked<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// other object itself.
 pub fn asked<'a, H: Heap>(heap: &mut H, arg: &'a Arg, wanted: Wanted) -> Result<Cow<'a, Arg>> {
     let Some(hook) = arg.hook() else { return Ok(Cow::Borrowed(arg)) };
-    Ok(Cow::Owned(match (wanted, hook.protocol) {
-        (Wanted::Int | Wanted::Real, Protocol::Index) => Arg::Int(Int::of(index::index(heap, arg)?)),
-        (Wanted::Real, Protocol::Float) => match call(heap, hook)? {
-            Arg::Float(value) => Arg::Float(*value),
+    Ok(match wanted {
+        Wanted::Real if let Some(method) = hook.method(Protocol::Float) => match call(heap, method)? {
+            Arg::Float(value) => Cow::Owned(Arg::Float(*value)),
             _ => return Err(ErrorClass::TypeError.into()),
         },
-        (Wanted::Truth, Protocol::Bool) => {
-            let answer = call(heap, hook)?;
-            Arg::int(views::truth(heap, answer)?.into())
+        Wanted::Int | Wanted::Real if hook.has(Protocol::Index) => {
+            Cow::Owned(Arg::Int(Int::of(index::index(heap, arg)?)))
         }
-        (Wanted::Truth, _) => Arg::int(1),
-        _ => return Ok(Cow::Borrowed(arg)),
-    }))
+        Wanted::Truth => Cow::Owned(Arg::int(truth(heap, hook)?.into())),
+        _ => Cow::Borrowed(arg),
+    })
+}
+
+/// `PyObject_IsTrue`: what has neither method is true.
+fn truth<H: Heap>(heap: &mut H, hook: &Hook) -> Result<bool> {
+    if let Some(method) = hook.method(Protocol::Bool) {
+        let answer = call(heap, method)?;
+        return Ok(views::truth(heap, answer)?);
+    }
+    let length = hook.method(Protocol::Length).map(|method| iterables::length(heap, method)).transpose()?;
+    Ok(length != Some(0))
 }
 
 /// Which memory the receiver had before its hooks ran, if the Python that is followed goes by it afterwards.
@@ -159,5 +132,5 @@ pub fn may_look<H: Heap>(heap: &H, hook: &Hook, slot: Slot) -> bool {
         step.op != Op::Drop && step.find_needed(is_it).is_some()
             || step.hooks().any(|hook| may_look(heap, hook, slot))
     };
-    hook.steps.iter().any(looks)
+    hook.steps().any(looks)
 }

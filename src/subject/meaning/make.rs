@@ -5,8 +5,8 @@ use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
 use super::super::item::Wanted;
 use super::{
-    Request, Result, Stop, TOO_LONG, byte_item, byte_items, contents, exact_bytes, is_exporter, receiver,
-    source, with_buffer,
+    Request, Result, Stop, TOO_LONG, byte_item, byte_items_after, contents, exact_bytes, is_exporter,
+    iterables, receiver, source, with_buffer,
 };
 use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Slot, Step, limits};
@@ -77,19 +77,19 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
     heap.operate(exporter, |memory| {
         if always { Ok(memory.splice(0, memory.length(), &[])?) } else { set_len(memory, 0) }
     })?;
+    if let Some(size) = step.args.first().map(|arg| size(heap, arg)).transpose()?.flatten() {
+        // Whatever its conversion has left there goes, unless nothing comes in its place.
+        if size > 0 {
+            heap.operate(exporter, |memory| -> Result<()> {
+                set_len(memory, size)?;
+                memory.write(0, 1, &Buffer::from_elem(0, size));
+                Ok(())
+            })?;
+        }
+        return Ok(Value::None);
+    }
     match step.args.first() {
         None => {}
-        Some(arg) if index::is_index(arg) => {
-            let size = size(heap, arg)?;
-            // Whatever its conversion has left there goes, unless nothing comes in its place.
-            if size > 0 {
-                heap.operate(exporter, |memory| -> Result<()> {
-                    set_len(memory, size)?;
-                    memory.write(0, 1, &Buffer::from_elem(0, size));
-                    Ok(())
-                })?;
-            }
-        }
         // A string needs an encoding.
         Some(Arg::Str(_)) => return Err(ErrorClass::TypeError.into()),
         // While the new contents are copied, the export of their source exists. The source may be
@@ -147,43 +147,66 @@ fn fill<H: Heap>(heap: &mut H, exporter: Slot, arg: &Arg) -> Result<()> {
 
 /// The contents of `bytearray(arg)`.
 pub(super) fn bytearray_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
-    match arg {
-        arg if index::is_index(arg) => {
-            let size = size(heap, arg)?;
-            if size > limits::LENGTH { Err(ErrorClass::MemoryError.into()) } else { Ok(vec![0; size]) }
+    match size(heap, arg)? {
+        Some(size) => {
+            iterables::check_room(size, usize::MAX)?;
+            Ok(vec![0; size])
         }
+        None => copied(heap, arg, |_| Ok(())),
+    }
+}
+
+/// The longest `bytes`, of which the header and the final zero must be counted too: `PyBytesObject_SIZE`.
+const LONGEST_BYTES: usize = isize::MAX as usize - 33;
+
+/// The contents of `bytes(arg)`.
+fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+    match size(heap, arg)? {
+        Some(size) => {
+            iterables::check_room(size, LONGEST_BYTES)?;
+            Ok(vec![0; size])
+        }
+        None => bytes_from(heap, arg),
+    }
+}
+
+/// `PyBytes_FromObject`
+pub(super) fn bytes_from<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+    match exact_bytes(heap, arg) {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => copied(heap, arg, |heap| {
+            let hint = iterables::hint(heap, arg, 64)?;
+            iterables::check_room(hint, LONGEST_BYTES)
+        }),
+    }
+}
+
+/// What comes of an argument that is no size: the contents of its buffer, or its items. `begin` runs before the first
+/// item.
+fn copied<H: Heap>(heap: &mut H, arg: &Arg, begin: impl FnOnce(&mut H) -> Result<()>) -> Result<Vec<u8>> {
+    match arg {
         // A string needs an encoding.
         Arg::Str(_) => Err(ErrorClass::TypeError.into()),
         _ if is_exporter(heap, arg) => {
             with_buffer(heap, arg, Request::Full, |_, _, bytes| Ok(bytes.to_vec()))?
         }
-        _ => byte_items(heap, arg),
+        _ => byte_items_after(heap, arg, begin),
     }
 }
 
-/// The contents of `bytes(arg)`.
-fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
-    if index::is_index(arg) {
-        let size = size(heap, arg)?;
-        // `PyBytesObject_SIZE`: the header and the final zero must fit too.
-        return match size {
-            _ if size > isize::MAX as usize - 33 => Err(ErrorClass::OverflowError.into()),
-            _ if size > limits::LENGTH => Err(ErrorClass::MemoryError.into()),
-            _ => Ok(vec![0; size]),
-        };
+/// A size, if an argument is one: negative ones are a `ValueError`, those that no machine has are the caller's, those in
+/// between are left out. Where an `__index__` raises a `TypeError`, or answers what is one, the object is asked for what else
+/// it may be.
+fn size<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Option<usize>> {
+    if !index::is_index(arg) {
+        return Ok(None);
     }
-    match exact_bytes(heap, arg) {
-        Some(bytes) => Ok(bytes.to_vec()),
-        None => bytearray_of(heap, arg),
-    }
-}
-
-/// A size: negative ones are a `ValueError`, those that no machine has are the caller's, those in
-/// between are left out.
-fn size<H: Heap>(heap: &mut H, arg: &Arg) -> Result<usize> {
-    let size = index::ssize(heap, arg)?;
+    let size = match index::ssize(heap, arg) {
+        Err(Stop::Raise(ErrorClass::TypeError)) => return Ok(None),
+        size => size?,
+    };
     let size = usize::try_from(size).map_err(|_| ErrorClass::ValueError)?;
-    if is_too_long(size as i128) { Err(TOO_LONG) } else { Ok(size) }
+    if is_too_long(size as i128) { Err(TOO_LONG) } else { Ok(Some(size)) }
 }
 
 /// Whether a size is one that some machines can give and others cannot.

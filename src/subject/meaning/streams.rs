@@ -8,7 +8,7 @@ use super::super::index;
 use super::super::item::Wanted;
 use super::make::is_too_long;
 use super::{
-    Result, Stop, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, hooks, receiver,
+    Result, Stop, TOO_LONG, bytes_of, contents, each_item, exact_bytes, exporter, iterables, receiver,
     with_bytes, with_writable,
 };
 use crate::history::{ErrorClass, Skip, Value};
@@ -265,8 +265,9 @@ fn write_lines<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
         return Err(TOO_LONG);
     }
     match arg {
-        arg if hooks::has_items(arg) => {
-            hooks::each(heap, arg, |heap, _, item| write(heap, stream, item).map(drop))?;
+        arg if iterables::is_iterable(arg) => {
+            let items = iterables::iterate(heap, arg)?;
+            items.each(heap, |heap, _, item| write(heap, stream, item).map(drop))?;
         }
         _ => each_item(heap, arg, Wanted::Itself, |heap, item| {
             let item = match item {

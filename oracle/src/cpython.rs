@@ -347,7 +347,7 @@ impl CPython {
                 raw::slice(py, start.as_ref(), stop.as_ref(), step.as_ref())
             }
             Arg::Slot(slot) => self.filled(*slot).clone_ref(py),
-            Arg::Hook(hook) => hooks::object(py, &self.known, hook),
+            Arg::Hook(hook) => hooks::object(py, &self.known, hook, |slot| self.filled(slot).clone_ref(py)),
             literal => self.known.literal(py, literal),
         }
     }

@@ -99,19 +99,25 @@ impl Catalogue {
         self.entries.iter().any(|entry| entry.is_shown_by(python) && does(entry))
     }
 
-    /// The entry that covers a divergence on this Python. In the native subject no code of Python runs.
+    /// The entry that covers a divergence on this Python.
     pub fn covers(&self, divergence: &Divergence, python: Version) -> Option<&Entry> {
-        let (subject, signature) = divergence.signature.split_once('/')?;
+        self.all_that_cover(divergence, python).next()
+    }
+
+    /// All entries that do: two bugs may show alike. In the native subject no code of Python runs.
+    pub fn all_that_cover(&self, divergence: &Divergence, python: Version) -> impl Iterator<Item = &Entry> {
+        let (subject, signature) = divergence.signature.split_once('/').unwrap_or_default();
         let within = divergence.within.iter().filter_map(|full| Some(full.split_once('/')?.1));
         // Of a step with hooks it may be what the step without would show.
         let own: Vec<String> = std::iter::once(signature)
             .chain(within)
             .flat_map(|signature| [signature.to_owned(), signature.replacen("+hook", "", 1)])
             .collect();
-        let covers = |entry: &&Entry| {
-            entry.signatures.iter().any(|known| own.contains(known)) && entry.is_shown_by(python)
-        };
-        if subject == Native::NAME { None } else { self.entries.iter().find(covers) }
+        let is_native = subject == Native::NAME;
+        self.entries.iter().filter(move |entry| {
+            let names = entry.signatures.iter().any(|known| own.contains(known));
+            !is_native && names && entry.is_shown_by(python)
+        })
     }
 }
 

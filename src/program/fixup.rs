@@ -5,8 +5,8 @@
 //! slot that does not exist.
 
 use super::{
-    Answer, Arg, Hook, Op, Program, Slot, SlotKind, Step, Yields,
-    hook::{self, Gives},
+    Answer, Arg, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Yields,
+    hook::{self, Gives, Part},
     limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
     racing,
@@ -78,40 +78,49 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
         kept.extend(named(slot).then_some(slot));
         false
     });
-    for part in step.parts_mut() {
-        let Arg::Hook(hook) = part else { continue };
-        fix_methods(hook);
-        if hook.methods.is_empty() {
-            *part = Arg::None;
-            continue;
-        }
-        for method in &mut hook.methods {
-            method.steps.truncate(limits::HOOK_STEPS);
-            for inner in &mut method.steps {
-                inner.thread = None;
-                inner.expect = None;
-                fix_step_within(inner, depth + 1, kept);
+    let op = step.op;
+    for (position, arg) in step.args.iter_mut().enumerate() {
+        for place in 0..arg.parts().len() {
+            let part = Part::of(arg, place);
+            let leaf = &mut arg.parts_mut()[place];
+            let Arg::Hook(hook) = leaf else { continue };
+            fix_methods(hook, hook::calls(op, position, part, Protocol::Buffer));
+            for method in &mut hook.methods {
+                method.steps.truncate(limits::HOOK_STEPS);
+                for inner in &mut method.steps {
+                    inner.thread = None;
+                    inner.expect = None;
+                    fix_step_within(inner, depth + 1, kept);
+                }
+                method.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
+                fix_answer(&mut method.answer, method.protocol.gives());
             }
-            method.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
-            fix_answer(&mut method.answer, method.protocol.gives());
+            if hook.methods.is_empty() {
+                *leaf = Arg::None;
+            }
         }
     }
     kept.truncate(before);
 }
 
-/// Leaves no method twice, and few.
-fn fix_methods(hook: &mut Hook) {
+/// Leaves no method twice, and few; and a buffer only to whoever gives it back before it ends.
+fn fix_methods(hook: &mut Hook, lends: bool) {
     let mut known = Vec::new();
     hook.methods.retain(|method| {
-        let is_new = !known.contains(&method.protocol);
-        known.push(method.protocol);
-        is_new
+        let fits = match method.protocol {
+            Protocol::Buffer => lends,
+            Protocol::ReleaseBuffer => known.contains(&Protocol::Buffer),
+            _ => true,
+        };
+        let stays = fits && !known.contains(&method.protocol) && known.len() < limits::METHODS;
+        known.extend(stays.then_some(method.protocol));
+        stays
     });
-    hook.methods.truncate(limits::METHODS);
 }
 
 fn fix_answer(answer: &mut Answer, gives: Gives) {
     match (answer, gives) {
+        (answer, Gives::Nothing) => *answer = Answer::Return(Arg::None),
         (Answer::Return(arg), Gives::Items) => fix_items(arg),
         (Answer::Return(arg @ Arg::List(_)), Gives::Iterator) => fix_items(arg),
         (
@@ -122,8 +131,12 @@ fn fix_answer(answer: &mut Answer, gives: Gives) {
         ) => *arg = Arg::None,
         (Answer::Return(arg), _) => fix_leaf(arg),
         (Answer::Raise(class), _) if !hook::is_raisable(*class) => *class = ErrorClass::TypeError,
+        (Answer::View(slot), Gives::View) => {
+            let kind = if slot.kind == SlotKind::View { SlotKind::View } else { SlotKind::Exporter };
+            *slot = in_range(kind, slot.index);
+        }
         (Answer::Raise(_), _) | (Answer::Itself, Gives::Iterator) => {}
-        (answer @ Answer::Itself, gives) => {
+        (answer @ (Answer::Itself | Answer::View(_)), gives) => {
             *answer = Answer::Return(Arg::None);
             fix_answer(answer, gives);
         }

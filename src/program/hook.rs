@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Arg, Bounds, Op, Step, limits};
+use super::{Arg, Bounds, Op, Slot, Step, limits};
 use crate::history::ErrorClass;
 
 /// What the answers of a method are, unless it raises an error.
@@ -20,6 +20,10 @@ pub enum Gives {
     Items,
     /// An iterator over a list of literals, or the object itself, or a literal, which is of the wrong type.
     Iterator,
+    /// A view of an object, or a literal, which is of the wrong type.
+    View,
+    /// Nothing, and it raises no error either, of which nobody would hear.
+    Nothing,
 }
 
 macro_rules! protocols {
@@ -70,6 +74,10 @@ protocols! {
     Iter: "__iter__" "" Iterator;
     /// Gives the item of an index, and `IndexError` behind the last.
     GetItem: "__getitem__" ", key" Items;
+    /// Lends a buffer, from 3.12 on (PEP 688).
+    Buffer: "__buffer__" ", flags" View;
+    /// Is given back what was lent; only of a class that lends.
+    ReleaseBuffer: "__release_buffer__" ", view" Nothing;
 }
 
 impl Protocol {
@@ -169,6 +177,16 @@ calls! {
     Iter: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
     // `PySequence_GetItem`, by the iterator of any sequence, and for slices of arrays of `ctypes`.
     GetItem: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
+    // `PyObject_GetBuffer` of consumers that give the buffer back before they end.
+    Buffer: NewByteArray 0, NewBytes 0, NewStream 0, Init 0, Extend 0, InPlaceAdd 0, Add 0, FromBytes 0, Find 0, RFind 0,
+        Count 0, IndexOf 0, Contains 0, StartsWith 0, Split 0, Replace 0, Replace 1, Translate 0, Strip 0, Write 0,
+        ReadInto 0, SetItem 1, Equal 0, Less 0, Crc32 0, Hexlify 0, IntFromBytes 0, FindAll 1, PackInto 1, UnpackFrom 1,
+        Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item;
+    // `PyBuffer_Release`
+    ReleaseBuffer: NewByteArray 0, NewBytes 0, NewStream 0, Init 0, Extend 0, InPlaceAdd 0, Add 0, FromBytes 0, Find 0,
+        RFind 0, Count 0, IndexOf 0, Contains 0, StartsWith 0, Split 0, Replace 0, Replace 1, Translate 0, Strip 0,
+        Write 0, ReadInto 0, SetItem 1, Equal 0, Less 0, Crc32 0, Hexlify 0, IntFromBytes 0, FindAll 1, PackInto 1,
+        UnpackFrom 1, Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item;
     // `PyObject_LengthHint`.
     LengthHint: NewBytes 0, Extend 0, Join 0, IntFromBytes 0;
     // The same, which asks for a length first; `PyObject_Size` of separators and of what is assigned to a slice of `ctypes`;
@@ -204,6 +222,13 @@ pub enum Answer {
     Raise(ErrorClass),
     /// The object itself.
     Itself,
+    /// A new view of the object that was in this slot when the step began; no export and no iterator.
+    View(Slot),
+}
+
+/// Whether a part of an argument is asked so.
+pub fn calls(op: Op, position: usize, part: Part, protocol: Protocol) -> bool {
+    CALLS.contains(&Call { op, position, part, protocol })
 }
 
 /// Whether a hook may raise this.
@@ -227,6 +252,14 @@ impl Hook {
     #[inline]
     pub fn has(&self, protocol: Protocol) -> bool {
         self.method(protocol).is_some()
+    }
+
+    /// The slots of the objects that it refers to.
+    pub fn sources(&self) -> impl Iterator<Item = Slot> {
+        self.methods.iter().filter_map(|method| match method.answer {
+            Answer::View(slot) => Some(slot),
+            _ => None,
+        })
     }
 
     /// The steps of all its methods.

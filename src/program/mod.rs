@@ -146,8 +146,16 @@ impl Step {
     pub fn rename_needed(&mut self, rename: &mut dyn FnMut(&mut Slot)) {
         self.receiver.iter_mut().for_each(&mut *rename);
         for part in self.parts_mut() {
-            if let Arg::Slot(slot) = part {
-                rename(slot);
+            match part {
+                Arg::Slot(slot) => rename(slot),
+                Arg::Hook(hook) => {
+                    for method in &mut hook.methods {
+                        if let Answer::View(slot) = &mut method.answer {
+                            rename(slot);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -166,15 +174,18 @@ impl Step {
     pub fn find_given(&self, mut is: impl FnMut(Slot) -> bool) -> Option<Slot> {
         for arg in &self.args {
             let items = match arg {
-                Arg::Slot(_) => std::slice::from_ref(arg),
+                Arg::Slot(_) | Arg::Hook(_) => std::slice::from_ref(arg),
                 Arg::List(items) | Arg::Tuple(items) => items,
                 _ => continue,
             };
             for item in items {
-                if let Arg::Slot(slot) = item
-                    && is(*slot)
-                {
-                    return Some(*slot);
+                let found = match item {
+                    Arg::Slot(slot) => Some(*slot).filter(|slot| is(*slot)),
+                    Arg::Hook(hook) => hook.sources().find(|slot| is(*slot)),
+                    _ => None,
+                };
+                if found.is_some() {
+                    return found;
                 }
             }
         }

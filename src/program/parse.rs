@@ -278,7 +278,7 @@ impl<'a> Parser<'a> {
             let mut valid = step.clone();
             fixup::fix_step(&mut valid);
             if !step.hooks().eq(valid.hooks()) {
-                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step, nor answers a list, or itself, unless it gives items or an iterator";
+                let expected = "no hook where none is asked for, nor one that binds or drops an export or iterator of its step, nor answers a list, itself or a view unless it gives items, an iterator or a buffer";
                 return Err(self.source.fail(whole, expected));
             }
         }
@@ -675,7 +675,7 @@ impl<'a> Parser<'a> {
         Ok(Method { protocol, steps, answer })
     }
 
-    /// `return 3`, `return self` or `raise ValueError`
+    /// `return 3`, `return self`, `return memoryview(b0)` or `raise ValueError`
     fn answer(&mut self) -> Parsed<Answer> {
         let returns = self.is_name("return");
         self.next += 1;
@@ -686,6 +686,13 @@ impl<'a> Parser<'a> {
         if returns && self.is_name("self") {
             self.next += 1;
             return Ok(Answer::Itself);
+        }
+        if returns && self.is_name("memoryview") {
+            self.next += 1;
+            self.need("(")?;
+            let (slot, _) = self.slot()?;
+            self.need(")")?;
+            return Ok(Answer::View(slot));
         }
         if returns {
             return match self.scalar("a literal such as 1 or b\"ab\"")? {

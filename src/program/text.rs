@@ -139,6 +139,7 @@ impl fmt::Display for Method {
             Answer::Return(arg) => write!(f, "return {arg}}}"),
             Answer::Raise(class) => write!(f, "raise {class}}}"),
             Answer::Itself => f.write_str("return self}"),
+            Answer::View(slot) => write!(f, "return memoryview({slot})}}"),
         }
     }
 }

@@ -145,8 +145,13 @@ fn class(out: &mut String, number: &str, hook: &Hook) {
         function(out, &format!("{number}_{}", at + 1), step);
     }
     let _ = writeln!(out, "\n\nclass Hook_{number}:");
+    let mut kept = Vec::new();
     if let Some(Answer::Return(items)) = hook.method(Protocol::Next).map(|method| &method.answer) {
-        let _ = writeln!(out, "    def __init__(self):\n        self.items = iter({items})\n");
+        kept.push(format!("self.items = iter({items})"));
+    }
+    kept.extend(hook.sources().map(|slot| format!("self.source = {slot}")));
+    if !kept.is_empty() {
+        let _ = writeln!(out, "    def __init__(self):\n        {}\n", kept.join("\n        "));
     }
     if hook.has(Protocol::Next) && !hook.has(Protocol::Iter) {
         out.push_str("    def __iter__(self):\n        return self\n\n");
@@ -175,6 +180,7 @@ fn answer(method: &Method) -> String {
         (Answer::Return(arg), _) => format!("return {arg}"),
         (Answer::Raise(class), _) => format!("raise {class}(\"by a hook\")"),
         (Answer::Itself, _) => "return self".to_owned(),
+        (Answer::View(_), _) => "return memoryview(self.source)".to_owned(),
     }
 }
 

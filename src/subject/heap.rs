@@ -285,6 +285,8 @@ impl Nesting {
 pub trait Heap {
     /// An export that an operation holds while it runs.
     type Hold;
+    /// A view that a `__buffer__` has made, which no slot holds.
+    type Lent;
 
     /// The Python that operations follow.
     fn version(&self) -> Version;
@@ -402,6 +404,12 @@ pub trait Heap {
 
     /// Acquires an export of the object in a slot for the length of an operation.
     fn hold(&mut self, slot: Slot) -> Result<Self::Hold, NotLent>;
+    /// Makes a view of an object that has a buffer, to be lent.
+    fn lend_view(&mut self, slot: Slot) -> Result<Self::Lent, NotLent>;
+    /// Acquires an export of what is lent.
+    fn hold_lent(&mut self, lent: &Self::Lent) -> Result<Self::Hold, NotLent>;
+    /// Drops the view that was lent; nobody holds an export of it.
+    fn drop_lent(&mut self, lent: Self::Lent);
     /// Acquires another export of the memory of one that a consumer holds, whoever gave that.
     fn hold_same(&mut self, export: Slot) -> Result<Self::Hold, NotLent>;
     /// Where the items of a held export are.

@@ -24,7 +24,7 @@ use super::index;
 use super::item::Wanted;
 use crate::exporter::{CastError, Exported, Layout, PlaceError, Released};
 use crate::history::{ErrorClass, Outcome, Skip, Value};
-use crate::program::{Arg, Class, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
+use crate::program::{Arg, Class, Hook, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
 
 /// Why an operation has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,6 +231,27 @@ enum NoBuffer {
     NotContiguous,
     /// A `__buffer__` raised this.
     Raised(ErrorClass),
+    /// The step is left out.
+    Skipped(Skip),
+}
+
+impl NoBuffer {
+    /// What comes of it where any error is replaced.
+    fn replaced_by(self, class: ErrorClass) -> Stop {
+        match self {
+            NoBuffer::Skipped(skip) => Stop::Skip(skip),
+            _ => class.into(),
+        }
+    }
+}
+
+impl From<Stop> for NoBuffer {
+    fn from(stop: Stop) -> NoBuffer {
+        match stop {
+            Stop::Raise(class) => NoBuffer::Raised(class),
+            Stop::Skip(skip) => NoBuffer::Skipped(skip),
+        }
+    }
 }
 
 impl From<NotLent> for NoBuffer {
@@ -250,6 +271,7 @@ impl From<NoBuffer> for Stop {
             NoBuffer::Released => ErrorClass::ValueError,
             NoBuffer::NotContiguous => ErrorClass::BufferError,
             NoBuffer::Raised(class) => class,
+            NoBuffer::Skipped(skip) => return Stop::Skip(skip),
         })
     }
 }
@@ -263,7 +285,101 @@ fn is_exporter<H: Heap>(heap: &H, arg: &Arg) -> bool {
             SlotKind::Export => requests::has_buffer(heap, *slot),
             _ => true,
         },
+        Arg::Hook(hook) => hook.has(Protocol::Buffer) && heap.version().since(12),
         _ => false,
+    }
+}
+
+/// A buffer that is held: of a `bytes` of the program, of an object, or of a view that a hook has lent.
+enum Acquired<'a, H: Heap> {
+    Bytes(&'a [u8]),
+    Held(H::Hold),
+    Lent(H::Hold, H::Lent, &'a Hook),
+}
+
+impl<'a, H: Heap> Acquired<'a, H> {
+    /// `PyObject_GetBuffer`. What does not fit is refused.
+    fn acquire(
+        heap: &mut H,
+        arg: &'a Arg,
+        fits: impl Fn(&Layout) -> bool,
+    ) -> std::result::Result<Acquired<'a, H>, NoBuffer> {
+        let (hold, lent) = match arg {
+            Arg::Bytes(bytes) if fits(&Layout::bytes(bytes.len(), true)) => {
+                return Ok(Acquired::Bytes(bytes));
+            }
+            Arg::Bytes(_) => return Err(NoBuffer::NotContiguous),
+            Arg::Slot(slot) if is_exporter(heap, arg) => (heap.hold(*slot)?, None),
+            Arg::Hook(hook) if is_exporter(heap, arg) => {
+                let lent = hooks::lend(heap, hook)?;
+                match heap.hold_lent(&lent) {
+                    Ok(hold) => (hold, Some((lent, &**hook))),
+                    Err(reason) => {
+                        heap.drop_lent(lent);
+                        return Err(reason.into());
+                    }
+                }
+            }
+            _ => return Err(NoBuffer::NotAnExporter),
+        };
+        if !fits(heap.held_layout(&hold)) {
+            heap.retract(hold);
+            lent.into_iter().for_each(|(lent, _)| heap.drop_lent(lent));
+            return Err(NoBuffer::NotContiguous);
+        }
+        Ok(match lent {
+            None => Acquired::Held(hold),
+            Some((lent, hook)) => Acquired::Lent(hold, lent, hook),
+        })
+    }
+
+    /// What the object holds, unless it is a `bytes` of the program.
+    fn hold(&self) -> Option<&H::Hold> {
+        match self {
+            Acquired::Bytes(_) => None,
+            Acquired::Held(hold) | Acquired::Lent(hold, ..) => Some(hold),
+        }
+    }
+
+    fn layout(&self, heap: &H) -> Layout {
+        match self {
+            Acquired::Bytes(bytes) => Layout::bytes(bytes.len(), true),
+            Acquired::Held(hold) | Acquired::Lent(hold, ..) => heap.held_layout(hold).clone(),
+        }
+    }
+
+    /// Its contents at this moment, in C order.
+    fn contents(&self, heap: &H) -> Buffer {
+        match self {
+            Acquired::Bytes(bytes) => Buffer::from_slice(bytes),
+            Acquired::Held(hold) | Acquired::Lent(hold, ..) => heap.held_contents(hold),
+        }
+    }
+
+    /// `PyBuffer_Release`: the view that was lent loses its export before its `__release_buffer__` is called.
+    fn give_back(self, heap: &mut H, failed: bool) -> Result<()> {
+        match self {
+            Acquired::Bytes(_) => Ok(()),
+            Acquired::Held(hold) => {
+                heap.unhold(hold, failed);
+                Ok(())
+            }
+            Acquired::Lent(hold, lent, hook) => {
+                heap.unhold(hold, failed);
+                let told = match hook.method(Protocol::ReleaseBuffer) {
+                    Some(method) => hooks::call(heap, method).map(drop),
+                    None => Ok(()),
+                };
+                heap.drop_lent(lent);
+                told
+            }
+        }
+    }
+
+    /// The same at the end of an operation, of which it gives the result.
+    fn end<R>(self, heap: &mut H, result: Result<R>) -> Result<R> {
+        self.give_back(heap, result.is_err())?;
+        result
     }
 }
 
@@ -286,26 +402,17 @@ fn with_buffer_after<H: Heap, R, T>(
     convert: impl FnOnce(&mut H) -> Result<T>,
     f: impl FnOnce(&mut H, &Layout, &[u8], T) -> Result<R>,
 ) -> std::result::Result<Result<R>, NoBuffer> {
-    let slot = match arg {
-        Arg::Bytes(bytes) => {
-            let layout = Layout::bytes(bytes.len(), true);
-            return Ok(convert(heap).and_then(|converted| f(heap, &layout, bytes, converted)));
+    let fits = |layout: &Layout| request == Request::Full || layout.is_c_contiguous();
+    let block = Acquired::acquire(heap, arg, fits)?;
+    let layout = block.layout(heap);
+    let result = convert(heap).and_then(|converted| match block {
+        Acquired::Bytes(bytes) => f(heap, &layout, bytes, converted),
+        _ => {
+            let contents = block.contents(heap);
+            f(heap, &layout, &contents, converted)
         }
-        Arg::Slot(slot) if is_exporter(heap, arg) => *slot,
-        _ => return Err(NoBuffer::NotAnExporter),
-    };
-    let hold = heap.hold(slot)?;
-    let layout = heap.held_layout(&hold).clone();
-    if request == Request::Simple && !layout.is_c_contiguous() {
-        heap.retract(hold);
-        return Err(NoBuffer::NotContiguous);
-    }
-    let result = convert(heap).and_then(|converted| {
-        let contents = heap.held_contents(&hold);
-        f(heap, &layout, &contents, converted)
     });
-    heap.unhold(hold, result.is_err());
-    Ok(result)
+    Ok(block.end(heap, result))
 }
 
 /// As [`with_buffer`] for one block of bytes, with the errors of `PyObject_GetBuffer`.
@@ -331,19 +438,15 @@ fn with_writable<H: Heap>(
     arg: &Arg,
     f: impl FnOnce(&mut H, &H::Hold, &Layout) -> Result,
 ) -> Result {
-    let Arg::Slot(slot) = arg else { return Err(ErrorClass::TypeError.into()) };
-    if !is_exporter(heap, arg) {
-        return Err(ErrorClass::TypeError.into());
-    }
-    let hold = heap.hold(*slot).map_err(|_| ErrorClass::TypeError)?;
-    let layout = heap.held_layout(&hold).clone();
-    if layout.readonly || !layout.is_c_contiguous() {
-        heap.retract(hold);
-        return Err(ErrorClass::TypeError.into());
-    }
-    let result = f(heap, &hold, &layout);
-    heap.unhold(hold, result.is_err());
-    result
+    let fits = |layout: &Layout| !layout.readonly && layout.is_c_contiguous();
+    let block =
+        Acquired::acquire(heap, arg, fits).map_err(|reason| reason.replaced_by(ErrorClass::TypeError))?;
+    let layout = block.layout(heap);
+    let result = match block.hold() {
+        Some(hold) => f(heap, hold, &layout),
+        None => unreachable!("a bytes is read-only"),
+    };
+    block.end(heap, result)
 }
 
 /// The contents of an argument at this moment, as one block of bytes.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use buflock::history::{Nested, Outcome};
-use buflock::program::{Answer, Arg, Hook, Method, Protocol, Step};
+use buflock::program::{Answer, Arg, Hook, Method, Protocol, Slot, Step};
 use pyo3::exceptions::{PyIndexError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -79,6 +79,8 @@ struct Called {
     known: Arc<Known>,
     /// How many items an iterator has given.
     given: AtomicUsize,
+    /// The object of which it makes views.
+    source: Option<Object>,
 }
 
 #[pymethods]
@@ -113,6 +115,10 @@ impl Called {
                 Err(PyErr::from_type(class.clone(), ()))
             }
             (Answer::Itself, _) => Ok(args.as_any().get_item(0)?.unbind()),
+            (Answer::View(_), _) => {
+                let source = self.source.as_ref().expect("the slots of a step are filled");
+                raw::memoryview(py, source).map_err(|Raised| PyErr::fetch(py))
+            }
         }
     }
 }
@@ -169,10 +175,20 @@ fn new_class(py: Python<'_>, hook: &Hook) -> Object {
     class.expect("failed to define a class").unbind()
 }
 
-/// An object that is this hook.
-pub(super) fn object(py: Python<'_>, known: &Arc<Known>, hook: &Hook) -> Object {
+/// An object that is this hook, of a program whose slots hold what `held` tells.
+pub(super) fn object(
+    py: Python<'_>,
+    known: &Arc<Known>,
+    hook: &Hook,
+    held: impl Fn(Slot) -> Object,
+) -> Object {
     let called = |method: &Method| {
-        let called = Called { method: method.clone(), known: Arc::clone(known), given: AtomicUsize::new(0) };
+        let source = match method.answer {
+            Answer::View(slot) => Some(held(slot)),
+            _ => None,
+        };
+        let (method, known, given) = (method.clone(), Arc::clone(known), AtomicUsize::new(0));
+        let called = Called { method, known, given, source };
         Bound::new(py, called).expect("failed to make an object").into_any().unbind()
     };
     let called: Vec<Object> = hook.methods.iter().map(called).collect();

@@ -3,7 +3,7 @@
 use super::sketch::Sketch;
 use super::{Choices, Swarm, argument, with_op};
 use crate::history::ErrorClass;
-use crate::program::hook::{CALLS, Call, Gives, Part};
+use crate::program::hook::{self, CALLS, Call, Gives, Part};
 use crate::program::op::On;
 use crate::program::{Answer, Arg, Float, Hook, Method, Op, Protocol, Slot, SlotKind, Step, fixup, limits};
 
@@ -42,6 +42,9 @@ pub(super) fn maybe(
         return arg;
     }
     let place = Place { sketch, receiver, op, position };
+    if place.calls(Part::Whole, Protocol::Buffer) && choices.chance(1, 4) {
+        return place.lender(choices, arg);
+    }
     if place.calls(Part::Whole, Protocol::GetItem) && choices.chance(1, 4) {
         return place.iterable(choices, arg);
     }
@@ -85,7 +88,30 @@ impl Place<'_> {
 
     /// Whether a part of the argument is asked so.
     fn calls(&self, part: Part, protocol: Protocol) -> bool {
-        CALLS.iter().any(|call| self.is_of(call, part) && call.protocol == protocol)
+        hook::calls(self.op, self.position, part, protocol)
+    }
+
+    /// An object that lends the buffer of what was there, or of another object, and may be told when it is given back.
+    fn lender(&self, choices: &mut impl Choices, arg: Arg) -> Arg {
+        let kind = *choices.pick(&[SlotKind::Exporter, SlotKind::View]);
+        let source = match arg {
+            Arg::Slot(slot) if matches!(slot.kind, SlotKind::Exporter | SlotKind::View) => Some(slot),
+            _ => self.sketch.filled(kind, choices),
+        };
+        let answer = match (choices.below(16), source) {
+            (0, _) | (_, None) => Answer::Raise(error(choices)),
+            (1, _) => Answer::Return(arg),
+            (_, Some(slot)) => Answer::View(slot),
+        };
+        let mut methods = vec![self.method(choices, Protocol::Buffer, answer)];
+        if choices.chance(1, 3) {
+            methods.push(self.method(choices, Protocol::ReleaseBuffer, Answer::Return(Arg::None)));
+        }
+        if choices.chance(1, 16) {
+            let number = Answer::Return(Arg::int(1));
+            methods.push(self.method(choices, Protocol::Index, number));
+        }
+        Arg::Hook(Box::new(Hook { methods }))
     }
 
     /// An object that gives items: those of a list that was there, or others.
@@ -147,6 +173,9 @@ impl Place<'_> {
 
     /// A hook that answers what was there, if that is a number; else what was there.
     fn one(&self, choices: &mut impl Choices, part: Part, arg: Arg) -> Arg {
+        if self.calls(part, Protocol::Buffer) && part == Part::Item {
+            return self.lender(choices, arg);
+        }
         if !matches!(arg, Arg::Int(_) | Arg::Float(_)) {
             return arg;
         }
@@ -160,6 +189,7 @@ impl Place<'_> {
             _ => *choices.pick(Protocol::ALL),
         };
         let answer = match (choices.below(24), protocol.gives(), protocol, &arg) {
+            (_, Gives::Nothing, ..) => Answer::Return(Arg::None),
             (0, ..) => Answer::Raise(error(choices)),
             // Of the wrong type.
             (1, ..) => Answer::Return(Arg::bytes(b"a")),

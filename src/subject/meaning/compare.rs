@@ -7,9 +7,11 @@ use std::ops::Range;
 
 use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item;
-use super::{MACHINE, NoBuffer, Request, Result, arrays, hooks, receiver, views, with_buffer};
+use super::{
+    Acquired, MACHINE, NoBuffer, Request, Result, Stop, arrays, hooks, receiver, views, with_buffer,
+};
 use crate::exporter::{Format, Layout};
-use crate::history::{ErrorClass, Value};
+use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Int, Op, Protocol, Slot, SlotKind, Step};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -18,8 +20,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
         Op::Equal => match other.method(Protocol::Equal) {
             // It answers what it likes.
-            Some(method) => match knows(heap, &one, other) {
-                Some(answer) => answer.map(Value::Bool),
+            Some(method) => match knows(heap, &one, other)? {
+                Some(answer) => Ok(Value::Bool(answer)),
                 None => Ok(match hooks::call(heap, method)? {
                     Arg::Int(Int::Huge { .. }) => Value::Foreign(Value::BEYOND.into()),
                     answer => super::literal(answer),
@@ -31,9 +33,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             if let (Side::Array(one), Side::Array(other)) = (side(heap, &one), side(heap, other)) {
                 return arrays::less(heap, one, other).map(Value::Bool);
             }
-            let order = match compare_bytes(heap, &one, other) {
+            let order = match compare_bytes(heap, &one, other)? {
                 Some(order) => Some(order),
-                None => compare_bytes(heap, other, &one).map(std::cmp::Ordering::reverse),
+                None => compare_bytes(heap, other, &one)?.map(std::cmp::Ordering::reverse),
             };
             match order {
                 Some(order) => Ok(Value::Bool(order.is_lt())),
@@ -46,23 +48,23 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
 /// `one == other`: each is asked in turn, and identity decides if neither knows.
 fn equal<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Result<bool> {
     for (left, right) in [(one, other), (other, one)] {
-        if let Some(answer) = knows(heap, left, right) {
-            return answer;
+        if let Some(answer) = knows(heap, left, right)? {
+            return Ok(answer);
         }
     }
     Ok(is_same(heap, one, other))
 }
 
 /// What the type of the left says of `left == right`, if it knows the right.
-fn knows<H: Heap>(heap: &mut H, left: &Arg, right: &Arg) -> Option<Result<bool>> {
+fn knows<H: Heap>(heap: &mut H, left: &Arg, right: &Arg) -> Result<Option<bool>> {
     match side(heap, left) {
-        Side::ByteArray | Side::Bytes => compare_bytes(heap, left, right).map(|order| Ok(order.is_eq())),
+        Side::ByteArray | Side::Bytes => Ok(compare_bytes(heap, left, right)?.map(std::cmp::Ordering::is_eq)),
         Side::Array(array) => match side(heap, right) {
-            Side::Array(other) => Some(arrays::equal(heap, array, other)),
-            _ => None,
+            Side::Array(other) => arrays::equal(heap, array, other).map(Some),
+            _ => Ok(None),
         },
-        Side::View(view) => view_equals(heap, view, right).transpose(),
-        Side::Other => None,
+        Side::View(view) => view_equals(heap, view, right),
+        Side::Other => Ok(None),
     }
 }
 
@@ -99,20 +101,28 @@ fn is_same<H: Heap>(heap: &H, one: &Arg, other: &Arg) -> bool {
     }
 }
 
-/// `bytearray_richcompare` with anything that gives one block of bytes, `bytes_richcompare` with
-/// `bytes` alone.
-fn compare_bytes<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Option<std::cmp::Ordering> {
-    match (side(heap, one), side(heap, other)) {
-        (Side::ByteArray, _) | (Side::Bytes, Side::Bytes) => {
-            let block = |heap: &mut H, arg: &Arg| {
-                with_buffer(heap, arg, Request::Simple, |_, _, bytes| Ok(Buffer::from_slice(bytes)))
-                    .ok()?
-                    .ok()
-            };
-            let one = block(heap, one)?;
-            Some(one.cmp(&block(heap, other)?))
-        }
-        _ => None,
+/// `bytearray_richcompare` with anything that gives one block of bytes, of which the first is held while the other is
+/// asked; `bytes_richcompare` with `bytes` alone.
+fn compare_bytes<H: Heap>(heap: &mut H, one: &Arg, other: &Arg) -> Result<Option<std::cmp::Ordering>> {
+    if !matches!((side(heap, one), side(heap, other)), (Side::ByteArray, _) | (Side::Bytes, Side::Bytes)) {
+        return Ok(None);
+    }
+    let Some(one) = block(heap, one)? else { return Ok(None) };
+    let other = match block(heap, other) {
+        Ok(Some(other)) => other,
+        failed => return one.end(heap, failed.map(|_| None)),
+    };
+    let order = one.contents(heap).cmp(&other.contents(heap));
+    one.give_back(heap, false)?;
+    other.end(heap, Ok(Some(order)))
+}
+
+/// One block of bytes, if the argument gives one.
+fn block<'a, H: Heap>(heap: &mut H, arg: &'a Arg) -> Result<Option<Acquired<'a, H>>> {
+    match Acquired::acquire(heap, arg, Layout::is_c_contiguous) {
+        Ok(block) => Ok(Some(block)),
+        Err(NoBuffer::Skipped(skip)) => Err(Stop::Skip(skip)),
+        Err(_) => Ok(None),
     }
 }
 
@@ -129,24 +139,31 @@ fn view_equals<H: Heap>(heap: &mut H, view: Slot, other: &Arg) -> Result<Option<
     {
         return Ok(Some(same));
     }
-    let own = match with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
-        Ok((layout.clone(), Buffer::from_slice(bytes)))
-    }) {
-        // Another thread has released it since.
-        Err(NoBuffer::Released) => return Ok(Some(same)),
-        own => own??,
-    };
     let is_view = matches!(other, Arg::Slot(slot) if slot.kind == SlotKind::View);
-    match with_buffer(heap, other, Request::Full, |heap, layout, bytes| {
+    let equal = with_buffer(heap, other, Request::Full, |heap, layout, bytes| {
+        let own = with_buffer(heap, &Arg::Slot(view), Request::Full, |_, layout, bytes| {
+            Ok((layout.clone(), Buffer::from_slice(bytes)))
+        });
+        let own = match own {
+            // What a `__buffer__` has released is read all the same.
+            Err(NoBuffer::Released) if other.hook().is_some() && heap.is_guarded() => {
+                return Err(Stop::Skip(Skip::Known));
+            }
+            // Another thread has released it since.
+            Err(NoBuffer::Released) => return Ok(same),
+            own => own??,
+        };
         // An array of ctypes exports no strides, also where they are asked for (G5), and `cmp_base` of
         // Objects/memoryobject.c goes by them to the second item: a read at NULL.
         if !is_view && layout.format.order.is_some() && same_shape(&own.0, layout) && !bytes.is_empty() {
             return Err(MACHINE);
         }
         Ok(same_items(heap.version(), &own.0, &own.1, layout, bytes))
-    }) {
+    });
+    match equal {
         Ok(result) => result.map(Some),
         Err(NoBuffer::Released) if is_view => Ok(Some(same)),
+        Err(NoBuffer::Skipped(skip)) => Err(Stop::Skip(skip)),
         Err(_) => Ok(None),
     }
 }

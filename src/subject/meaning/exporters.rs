@@ -5,9 +5,10 @@ use super::super::index::{self, Slice};
 use super::super::search;
 use super::make::{bytearray_of, is_too_long, set_len};
 use super::{
-    Result, Stop, TOO_LONG, byte_items_after, bytes_of, contents, exported, exporter, hex, hooks, ints,
-    is_bytearray, is_exporter, iterables, loose, receiver, with_bytes, with_bytes_after,
+    Acquired, Result, Stop, TOO_LONG, byte_items_after, contents, exported, exporter, hex, hooks, ints,
+    is_bytearray, is_exporter, iterables, loose, receiver, with_bytes,
 };
+use crate::exporter::Layout;
 use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Protocol, Slot, SlotKind, Step, limits};
 
@@ -74,9 +75,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             exporter(heap, step, flavour, bytes.to_vec())
         }
         Op::Add => {
-            let added = bytes_of(heap, &step.args[0]).map_err(concatenation_error)?;
-            let mut bytes = contents(heap, slot).to_vec();
-            bytes.extend_from_slice(&added);
+            let bytes = concatenated(heap, slot, &step.args[0])?;
             exporter(heap, step, flavour, bytes)
         }
         Op::Multiply => {
@@ -107,16 +106,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Replace => replace(heap, step, flavour),
         Op::Translate => translate(heap, step, flavour),
         Op::Strip => {
-            let dropped = match arg(0) {
-                None | Some(Arg::None) => None,
-                Some(arg) => Some(bytes_of(heap, arg)?),
-            };
-            let bytes = contents(heap, slot);
-            let kept = match &dropped {
-                None => search::strip(&bytes, search::is_space),
-                Some(dropped) => search::strip(&bytes, |byte| dropped.contains(&byte)),
-            };
-            exporter(heap, step, flavour, kept.to_vec())
+            let kept = stripped(heap, slot, arg(0))?;
+            exporter(heap, step, flavour, kept)
         }
         Op::Item => item(heap, step, flavour),
         Op::SetItem => set_item(heap, step),
@@ -188,10 +179,17 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             append(heap, &bytes)
         }
         _ if is_exporter(heap, arg) => {
-            match super::with_buffer(heap, arg, super::Request::Simple, |heap, _, bytes| append(heap, bytes))
-            {
+            let memory =
+                arg.hook().filter(|_| goes_by_the_end_from_before(heap)).map(|_| heap.replaced(slot));
+            let added = super::with_buffer(heap, arg, super::Request::Simple, |heap, _, bytes| {
+                if memory.is_some_and(|memory| memory != heap.replaced(slot)) {
+                    return Err(Stop::Skip(Skip::Known));
+                }
+                append(heap, bytes)
+            });
+            match added {
                 Ok(result) => result,
-                Err(_) => Err(ErrorClass::TypeError.into()),
+                Err(reason) => Err(reason.replaced_by(ErrorClass::TypeError)),
             }
         }
         _ => {
@@ -209,6 +207,47 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             append(heap, &bytes)
         }
     }
+}
+
+/// Whether what a `__buffer__` has done to a bytearray that is extended by it may break its memory: before gh-153578 its end
+/// was looked for before that.
+fn goes_by_the_end_from_before<H: Heap>(heap: &H) -> bool {
+    heap.is_guarded() && !heap.version().has(&[(13, 16), (14, 8), (15, 1)])
+}
+
+/// `PyByteArray_Concat` and `bytes_concat` hold both buffers, the first while they ask for the other. Whatever is wrong with
+/// that, it is a `TypeError`.
+fn concatenated<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result<Vec<u8>> {
+    let own = heap.hold(slot)?;
+    let other = match Acquired::acquire(heap, arg, Layout::is_c_contiguous) {
+        Ok(other) => other,
+        Err(reason) => {
+            heap.unhold(own, true);
+            return Err(reason.replaced_by(ErrorClass::TypeError));
+        }
+    };
+    let mut bytes = heap.held_contents(&own).to_vec();
+    bytes.extend_from_slice(&other.contents(heap));
+    heap.unhold(own, false);
+    other.end(heap, Ok(bytes))
+}
+
+/// `bytearray_strip_impl_helper`: what is left is copied when the buffer has been given back, whatever became of the memory
+/// by then. Where a `__release_buffer__` has changed that, it is left out.
+fn stripped<H: Heap>(heap: &mut H, slot: Slot, chars: Option<&Arg>) -> Result<Vec<u8>> {
+    let chars = match chars {
+        None | Some(Arg::None) => return Ok(search::strip(&contents(heap, slot), search::is_space).to_vec()),
+        Some(chars) => chars,
+    };
+    let mut memory = None;
+    let kept = with_bytes(heap, chars, |heap, chars| {
+        memory = heap.is_guarded().then(|| heap.replaced(slot));
+        Ok(search::strip(&contents(heap, slot), |byte| chars.contains(&byte)).to_vec())
+    })?;
+    if memory.is_some_and(|memory| memory != heap.replaced(slot)) {
+        return Err(Stop::Skip(Skip::Known));
+    }
+    Ok(kept)
 }
 
 /// `bytearray_iconcat` holds the other's buffer while it resizes, even if the other is itself. Of
@@ -234,7 +273,7 @@ fn in_place_add<H: Heap>(heap: &mut H, slot: Slot, flavour: Flavour, arg: &Arg) 
     match result {
         Ok(Ok(Some(bytes))) => heap.store(slot, flavour, bytes),
         Ok(result) => drop(result?),
-        Err(_) => return Err(ErrorClass::TypeError.into()),
+        Err(reason) => return Err(reason.replaced_by(ErrorClass::TypeError)),
     }
     Ok(Value::None)
 }
@@ -292,35 +331,53 @@ fn take_bytes<H: Heap>(heap: &mut H, step: &Step) -> Result {
     exporter(heap, step, Flavour::Bytes, taken)
 }
 
-/// The Pythons in which a bytearray that is searched is exported while it is found out what for (gh-142560). Before, the
-/// search went by memory that was there before.
+/// The Pythons in which a bytearray that is searched or split is exported meanwhile (gh-142560). Before, the search went by
+/// memory that was there before it was found out what for.
 const EXPORTED_FOR_A_SEARCH: &[(u8, u8)] = &[(13, 12), (14, 3)];
 
-/// What is looked for in the receiver: a byte, or the contents of a buffer. A hook that stands for it finds the receiver
-/// exported.
-fn needle_in<H: Heap>(
+/// Runs a search, which must say by the memory that it is given whether that is there still when it knows what it looks
+/// for.
+fn searched<H: Heap, R>(
     heap: &mut H,
     step: &Step,
-    index: impl FnOnce(&mut H, &Arg) -> Result<i128>,
-) -> Result<Buffer> {
-    let (slot, arg) = (receiver(step), &step.args[0]);
-    let needle = |heap: &mut H| -> Result<Buffer> {
-        if !index::is_index(arg) {
-            return bytes_of(heap, arg);
-        }
-        let byte = u8::try_from(index(heap, arg)?).map_err(|_| ErrorClass::ValueError)?;
-        Ok(Buffer::from_slice(&[byte]))
-    };
-    if heap.flavour(slot) == Flavour::Bytes || arg.hook().is_none() {
-        return needle(heap);
-    }
-    if heap.version().has(EXPORTED_FOR_A_SEARCH) {
-        return exported(heap, slot, needle);
-    }
+    search: impl FnOnce(&mut H, &hooks::Memory) -> Result<R>,
+) -> Result<R> {
     let memory = hooks::remember(heap, step, EXPORTED_FOR_A_SEARCH);
-    let needle = needle(heap)?;
-    memory.still_there(heap)?;
-    Ok(needle)
+    let slot = receiver(step);
+    let is_exported = heap.flavour(slot) == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_SEARCH);
+    if step.has_hooks() && is_exported {
+        exported(heap, slot, |heap| search(heap, &memory))
+    } else {
+        search(heap, &memory)
+    }
+}
+
+/// Runs `f` on what is looked for in the receiver: a byte, or the contents of a buffer.
+fn with_needle<H: Heap>(heap: &mut H, step: &Step, f: impl FnOnce(&mut H, &[u8]) -> Result) -> Result {
+    searched(heap, step, |heap, memory| {
+        let f = |heap: &mut H, needle: &[u8]| {
+            memory.still_there(heap)?;
+            f(heap, needle)
+        };
+        match byte(heap, step)? {
+            Some(byte) => f(heap, &[byte]),
+            None => with_bytes(heap, &step.args[0], f),
+        }
+    })
+}
+
+/// The byte that is looked for, if it is one. `_Py_bytes_contains` asks for a number first, and for a buffer whatever that
+/// raises; the others ask for a number only where there is no buffer.
+fn byte<H: Heap>(heap: &mut H, step: &Step) -> Result<Option<u8>> {
+    let arg = &step.args[0];
+    let is_first = step.op == Op::Contains;
+    if !index::is_index(arg) || !is_first && is_exporter(heap, arg) {
+        return Ok(None);
+    }
+    match index::index(heap, arg) {
+        Err(Stop::Raise(_)) if is_first => Ok(None),
+        number => u8::try_from(number?).map(Some).map_err(|_| ErrorClass::ValueError.into()),
+    }
 }
 
 /// The bounds of a search. Before 3.13 they were read after it was known where the memory is.
@@ -334,141 +391,153 @@ fn bounds<H: Heap>(heap: &mut H, step: &Step) -> Result<(isize, isize)> {
 
 fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let (start, end) = bounds(heap, step)?;
-    let needle = needle_in(heap, step, index::index)?;
-    let hay = contents(heap, receiver(step));
-    let (start, end) = index::range(start, end, hay.len());
-    let found = match step.op {
-        Op::RFind => search::rfind(&hay, &needle, start, end),
-        _ => search::find(&hay, &needle, start, end),
-    };
-    match (step.op, found) {
-        (Op::Count, _) => Ok(Value::Int(search::count(&hay, &needle, start, end) as i128)),
-        (_, Some(place)) => Ok(Value::Int(place as i128)),
-        (Op::Find | Op::RFind, None) => Ok(Value::Int(-1)),
-        (_, None) => Err(ErrorClass::ValueError.into()),
-    }
+    with_needle(heap, step, |heap, needle| {
+        let hay = contents(heap, receiver(step));
+        let (start, end) = index::range(start, end, hay.len());
+        let found = match step.op {
+            Op::RFind => search::rfind(&hay, needle, start, end),
+            _ => search::find(&hay, needle, start, end),
+        };
+        match (step.op, found) {
+            (Op::Count, _) => Ok(Value::Int(search::count(&hay, needle, start, end) as i128)),
+            (_, Some(place)) => Ok(Value::Int(place as i128)),
+            (Op::Find | Op::RFind, None) => Ok(Value::Int(-1)),
+            (_, None) => Err(ErrorClass::ValueError.into()),
+        }
+    })
 }
 
-/// `_Py_bytes_contains`: what cannot be converted is asked for its buffer, which a hook does not have.
 fn contains<H: Heap>(heap: &mut H, step: &Step) -> Result {
-    let needle = needle_in(heap, step, |heap, arg| match index::index(heap, arg) {
-        Err(Stop::Raise(_)) => Err(ErrorClass::TypeError.into()),
-        index => index,
-    })?;
-    let hay = contents(heap, receiver(step));
-    Ok(Value::Bool(search::find(&hay, &needle, 0, hay.len()).is_some()))
+    with_needle(heap, step, |heap, needle| {
+        let hay = contents(heap, receiver(step));
+        Ok(Value::Bool(search::find(&hay, needle, 0, hay.len()).is_some()))
+    })
 }
 
 fn starts_with<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let (start, end) = bounds(heap, step)?;
-    let one = [step.args[0].clone()];
-    let prefixes: &[Arg] = match &step.args[0] {
+    let prefixes = match &step.args[0] {
         Arg::Tuple(prefixes) => prefixes,
-        _ => &one,
+        one => std::slice::from_ref(one),
     };
-    for prefix in prefixes {
-        let prefix = bytes_of(heap, prefix)?;
-        let hay = contents(heap, receiver(step));
-        let (start, end) = index::range(start, end, hay.len());
-        if search::starts_with(&hay, &prefix, start, end) {
-            return Ok(Value::Bool(true));
+    searched(heap, step, |heap, memory| {
+        for prefix in prefixes {
+            let begins = with_bytes(heap, prefix, |heap, prefix| {
+                memory.still_there(heap)?;
+                let hay = contents(heap, receiver(step));
+                let (start, end) = index::range(start, end, hay.len());
+                Ok(search::starts_with(&hay, prefix, start, end))
+            });
+            if begins? {
+                return Ok(Value::Bool(true));
+            }
         }
-    }
-    Ok(Value::Bool(false))
+        Ok(Value::Bool(false))
+    })
 }
 
 fn split<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
     let most = index::ssize_from(heap, step.args.get(1), -1)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let slot = receiver(step);
-    let parts = match step.args.first() {
-        None | Some(Arg::None) => search::split_space(&contents(heap, slot), most),
-        Some(arg) => {
-            let separator = bytes_of(heap, arg)?;
-            if separator.is_empty() {
-                return Err(ErrorClass::ValueError.into());
-            }
-            search::split(&contents(heap, slot), &separator, most)
-        }
-    };
-    Ok(Value::List(parts.iter().map(|part| loose(flavour, part)).collect()))
+    let list = |parts: Vec<Vec<u8>>| Value::List(parts.iter().map(|part| loose(flavour, part)).collect());
+    match step.args.first() {
+        None | Some(Arg::None) => Ok(list(search::split_space(&contents(heap, slot), most))),
+        Some(arg) => searched(heap, step, |heap, memory| {
+            with_bytes(heap, arg, |heap, separator| {
+                memory.still_there(heap)?;
+                if separator.is_empty() {
+                    return Err(ErrorClass::ValueError.into());
+                }
+                Ok(list(search::split(&contents(heap, slot), separator, most)))
+            })
+        }),
+    }
 }
 
 fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
     let slot = receiver(step);
-    let given = step.args[0].hook().map(|_| given(heap, step)).transpose()?;
-    let separator = contents(heap, slot);
-    let mut joined = Vec::new();
-    let mut add = |position: usize, part: &[u8]| {
-        if position > 0 {
-            joined.extend_from_slice(&separator);
+    let memory = hooks::remember(heap, step, EXPORTED_FOR_A_JOIN);
+    let joined = |heap: &mut H| match &step.args[0] {
+        arg @ Arg::Hook(_) => {
+            let mut items = Vec::new();
+            iterables::iterate(heap, arg)?.list(heap, |item| items.push(item.clone()))?;
+            joined(heap, slot, &items, &memory)
         }
-        joined.extend_from_slice(part);
-    };
-    match given.as_ref().unwrap_or(&step.args[0]) {
-        Arg::List(parts) | Arg::Tuple(parts) => {
-            for (position, part) in parts.iter().enumerate() {
-                // Whatever is wrong with the part's buffer, it is "not bytes-like".
-                let part = bytes_of(heap, part).map_err(concatenation_error)?;
-                add(position, &part);
-            }
-        }
+        Arg::List(parts) | Arg::Tuple(parts) => joined(heap, slot, parts, &memory),
         // Any other iterable: its items are ints, or `bytes` of format `c`.
         arg => {
-            for (position, part) in super::items(heap, arg)?.iter().enumerate() {
-                match part {
-                    Value::Bytes(part) => add(position, part),
-                    _ => return Err(ErrorClass::TypeError.into()),
-                }
-            }
+            let as_arg = |item: &Value| match item {
+                Value::Bytes(part) => Arg::bytes(part),
+                _ => Arg::None,
+            };
+            let parts: Vec<Arg> = super::items(heap, arg)?.iter().map(as_arg).collect();
+            joined(heap, slot, &parts, &memory)
         }
-    }
-    exporter(heap, step, flavour, joined)
+    };
+    let is_exported = flavour == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_JOIN);
+    let bytes = if step.has_hooks() && is_exported { exported(heap, slot, joined)? } else { joined(heap)? };
+    exporter(heap, step, flavour, bytes)
 }
 
 /// The Pythons in which a bytearray is exported while an iterable is read that it joins (gh-112625). Before, it was joined by
 /// memory that was there before.
 const EXPORTED_FOR_A_JOIN: &[(u8, u8)] = &[(11, 7), (12, 1), (13, 0)];
 
-/// All that a hook gives to be joined, before any of it is.
-fn given<H: Heap>(heap: &mut H, step: &Step) -> Result<Arg> {
-    let mut items = Vec::new();
-    let mut gather =
-        |heap: &mut H| iterables::iterate(heap, &step.args[0])?.list(heap, |item| items.push(item.clone()));
-    let slot = receiver(step);
-    if heap.flavour(slot) == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_JOIN) {
-        exported(heap, slot, gather)?;
-    } else {
-        let memory = hooks::remember(heap, step, EXPORTED_FOR_A_JOIN);
-        gather(heap)?;
-        memory.still_there(heap)?;
+/// `bytes_join`: all parts are held at once. Whatever is wrong with the buffer of one, it is "not bytes-like".
+fn joined<H: Heap>(heap: &mut H, slot: Slot, parts: &[Arg], memory: &hooks::Memory) -> Result<Vec<u8>> {
+    let mut blocks = Vec::with_capacity(parts.len());
+    let mut stop = Ok(());
+    for part in parts {
+        match Acquired::acquire(heap, part, Layout::is_c_contiguous) {
+            Ok(block) => blocks.push(block),
+            Err(reason) => {
+                stop = Err(reason.replaced_by(ErrorClass::TypeError));
+                break;
+            }
+        }
     }
-    Ok(Arg::List(items.into()))
+    let joined = stop.and_then(|()| {
+        memory.still_there(heap)?;
+        let separator = contents(heap, slot);
+        let contents: Vec<Buffer> = blocks.iter().map(|block| block.contents(heap)).collect();
+        Ok(contents.join(&separator[..]))
+    });
+    let mut given_back = Ok(());
+    for block in blocks {
+        given_back = given_back.and(block.give_back(heap, joined.is_err()));
+    }
+    given_back?;
+    joined
 }
 
 fn replace<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
-    // Both buffers are held while the number is converted.
-    let most = |heap: &mut H| index::ssize_from(heap, step.args.get(2), -1);
-    let new = |heap: &mut H| {
-        with_bytes_after(heap, &step.args[1], most, |_, new, most| Ok((Buffer::from_slice(new), most)))
+    // Both buffers are held while the number is converted, and given back in their order.
+    let old = Acquired::acquire(heap, &step.args[0], Layout::is_c_contiguous)?;
+    let new = match Acquired::acquire(heap, &step.args[1], Layout::is_c_contiguous) {
+        Ok(new) => new,
+        Err(reason) => return old.end(heap, Err(reason.into())),
     };
-    let replaced = with_bytes_after(heap, &step.args[0], new, |heap, old, (new, most)| {
+    let replaced = index::ssize_from(heap, step.args.get(2), -1).and_then(|most| {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let bytes = contents(heap, receiver(step));
-        search::replace(&bytes, old, &new, most, limits::LENGTH).ok_or(TOO_LONG)
-    })?;
+        let (old, new) = (old.contents(heap), new.contents(heap));
+        search::replace(&bytes, &old, &new, most, limits::LENGTH).ok_or(TOO_LONG)
+    });
+    let replaced = old.end(heap, replaced);
+    let replaced = new.end(heap, replaced)?;
     exporter(heap, step, flavour, replaced)
 }
 
 fn translate<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
-    let bytes = contents(heap, receiver(step));
+    let slot = receiver(step);
     let translated = match &step.args[0] {
-        Arg::None => bytes.to_vec(),
-        table => with_bytes(heap, table, |_, table| {
+        Arg::None => contents(heap, slot).to_vec(),
+        table => with_bytes(heap, table, |heap, table| {
             if table.len() != 256 {
                 return Err(ErrorClass::ValueError.into());
             }
-            Ok(bytes.iter().map(|&byte| table[usize::from(byte)]).collect())
+            Ok(contents(heap, slot).iter().map(|&byte| table[usize::from(byte)]).collect())
         })?,
     };
     exporter(heap, step, flavour, translated)

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use super::super::heap::Heap;
 use super::super::index;
 use super::super::item::Wanted;
-use super::{Result, Stop, iterables, operation, run, views};
+use super::{Result, Stop, is_exporter, iterables, operation, run, views};
 use crate::history::{ErrorClass, Nested, Outcome, Skip};
 use crate::program::{Answer, Arg, Hook, Int, Method, Op, Protocol, Slot, SlotKind, Step, Syntax, limits};
 
-/// Calls a method of a hook. What it answers is `None` if that is the object itself.
+/// Calls a method of a hook. What it answers is `None` if that is no literal.
 pub fn call<'a, H: Heap>(heap: &mut H, method: &'a Method) -> Result<&'a Arg> {
     if heap.nesting().log.len() >= limits::EVENTS {
         return Err(Stop::Skip(Skip::TooLong));
@@ -22,7 +22,7 @@ pub fn call<'a, H: Heap>(heap: &mut H, method: &'a Method) -> Result<&'a Arg> {
     match &method.answer {
         Answer::Return(arg) => Ok(arg),
         Answer::Raise(class) => Err((*class).into()),
-        Answer::Itself => Ok(&Arg::None),
+        Answer::Itself | Answer::View(_) => Ok(&Arg::None),
     }
 }
 
@@ -91,6 +91,16 @@ pub fn asked<'a, H: Heap>(heap: &mut H, arg: &'a Arg, wanted: Wanted) -> Result<
     })
 }
 
+/// `slot_bf_getbuffer`: the view that `__buffer__` answers. What is none is a `TypeError` (P1).
+pub(super) fn lend<H: Heap>(heap: &mut H, hook: &Hook) -> Result<H::Lent> {
+    let method = hook.method(Protocol::Buffer).ok_or(ErrorClass::TypeError)?;
+    call(heap, method)?;
+    match method.answer {
+        Answer::View(slot) if is_exporter(heap, &Arg::Slot(slot)) => Ok(heap.lend_view(slot)?),
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
 /// `PyObject_IsTrue`: what has neither method is true.
 fn truth<H: Heap>(heap: &mut H, hook: &Hook) -> Result<bool> {
     if let Some(method) = hook.method(Protocol::Bool) {
@@ -113,7 +123,7 @@ pub fn remember<H: Heap>(heap: &mut H, step: &Step, mended: &[(u8, u8)]) -> Memo
 impl Memory {
     /// Leaves the step out where the object may have other memory, also where it is as long as before: what the step
     /// would read or write is not the object's.
-    pub fn still_there<H: Heap>(self, heap: &mut H) -> Result<()> {
+    pub fn still_there<H: Heap>(&self, heap: &mut H) -> Result<()> {
         match self.0 {
             Some((slot, before)) if heap.replaced(slot) != before => Err(Stop::Skip(Skip::Known)),
             _ => Ok(()),

@@ -95,9 +95,6 @@ fn init<H: Heap>(heap: &mut H, step: &Step) -> Result {
         // While the new contents are copied, the export of their source exists. The source may be
         // this very object, empty by then.
         Some(arg) if is_exporter(heap, arg) => with_buffer(heap, arg, Request::Full, |heap, _, bytes| {
-            if bytes.is_empty() {
-                return Ok(());
-            }
             heap.operate(exporter, |memory| replace(memory, bytes))
         })??,
         // From 3.11 on, room for all items of a list is made before any is read.

@@ -1,11 +1,13 @@
 //! Operations of `mmap.mmap`: `Modules/mmapmodule.c`, as Linux compiles it.
 
-use super::super::heap::{Buffer, Flavour, Heap};
-use super::super::index::{self, Part};
+use super::super::heap::{Flavour, Heap};
+use super::super::index::{self, Slice};
 use super::super::search;
 use super::make::is_too_long;
-use super::{MACHINE, Result, Stop, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after};
-use crate::exporter::{Exported, Mapping};
+use super::{
+    Acquired, MACHINE, Result, Stop, TOO_LONG, bytes_of, contents, receiver, with_bytes, with_bytes_after,
+};
+use crate::exporter::{Exported, Layout, Mapping};
 use crate::history::{ErrorClass, Skip, Value};
 use crate::program::{Arg, Op, Slot, SlotKind, Step, limits};
 
@@ -133,9 +135,13 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::Seekable => Err(ErrorClass::AttributeError.into()),
         Op::Read | Op::ReadLine | Op::ReadByte => read(heap, step),
         Op::Write => {
-            let bytes = arguments(heap, slot, |heap| bytes_of(heap, &step.args[0]))?;
-            write(heap, slot, &bytes)?;
-            Ok(Value::Int(bytes.len() as i128))
+            check_open_first(heap, slot)?;
+            with_bytes(heap, &step.args[0], |heap, bytes| {
+                check_writable_first(heap, slot)?;
+                check_open_again(heap, slot)?;
+                write(heap, slot, bytes)?;
+                Ok(Value::Int(bytes.len() as i128))
+            })
         }
         Op::WriteByte => {
             let byte = arguments(heap, slot, |heap| {
@@ -172,11 +178,14 @@ fn check_open_again<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
     check_open(heap, slot)
 }
 
-/// Reads the arguments of a method of an open map. Before 3.14 a closed one does not look at them.
+/// Before 3.14 a closed map does not look at its arguments.
+fn check_open_first<H: Heap>(heap: &H, slot: Slot) -> Result<()> {
+    if heap.version().since(14) { Ok(()) } else { check_open(heap, slot) }
+}
+
+/// Reads the arguments of a method of an open map.
 fn arguments<H: Heap, R>(heap: &mut H, slot: Slot, read: impl FnOnce(&mut H) -> Result<R>) -> Result<R> {
-    if !heap.version().since(14) {
-        check_open(heap, slot)?;
-    }
+    check_open_first(heap, slot)?;
     let read = read(heap)?;
     check_open_again(heap, slot)?;
     Ok(read)
@@ -273,38 +282,43 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Arg::Slice(bounds) => {
             let slice = index::slice(heap, bounds)?;
-            let length = last_length(heap, slot);
-            assign(heap, slot, slice.part(length), value.ok_or(ErrorClass::TypeError)?, looks_last)
+            assign(heap, slot, slice, value.ok_or(ErrorClass::TypeError)?, looks_last)
         }
         _ => Err(ErrorClass::TypeError.into()),
     }
 }
 
 /// Assigns to the items of a slice. Whether the map is open is looked at before the length of what is assigned, or after.
-fn assign<H: Heap>(heap: &mut H, slot: Slot, part: Part, value: &Arg, looks_last: bool) -> Result {
-    with_bytes(heap, value, |heap, bytes| {
+fn assign<H: Heap>(heap: &mut H, slot: Slot, slice: Slice, value: &Arg, looks_last: bool) -> Result {
+    let before = last_length(heap, slot);
+    let source = Acquired::acquire(heap, value, Layout::is_c_contiguous)?;
+    let assigned = (|| {
         if looks_last {
             check_open(heap, slot)?;
         }
-        if bytes.len() != part.count {
+        // Where the length from before is gone by, what lies behind another one is written to.
+        let length = last_length(heap, slot);
+        if !looks_last && heap.is_guarded() && length != before {
+            return Err(Stop::Skip(Skip::Known));
+        }
+        let part = slice.part(length);
+        if source.layout(heap).nbytes() != part.count {
             return Err(ErrorClass::IndexError.into());
         }
         check_open_again(heap, slot)?;
-        match value {
+        if part.step == 1 {
+            let bytes = source.contents(heap);
+            heap.operate(slot, |memory| memory.write(part.start as usize, 1, &bytes));
+        } else {
             // Byte by byte, from what may be this very map, and changes meanwhile.
-            Arg::Slot(source) if part.step != 1 => {
-                let source = heap.hold(*source)?;
-                for (position, place) in part.places().enumerate() {
-                    let byte = heap.held_contents(&source)[position];
-                    heap.operate(slot, |memory| memory.set(place, byte));
-                }
-                // It is the buffer that is held already.
-                heap.retract(source);
+            for (position, place) in part.places().enumerate() {
+                let byte = source.contents(heap)[position];
+                heap.operate(slot, |memory| memory.set(place, byte));
             }
-            _ => heap.operate(slot, |memory| memory.write(part.start as usize, part.step, bytes)),
         }
         Ok(Value::None)
-    })
+    })();
+    source.end(heap, assigned)
 }
 
 fn seek<H: Heap>(heap: &mut H, step: &Step) -> Result {
@@ -367,24 +381,25 @@ fn look_for<H: Heap>(heap: &mut H, step: &Step) -> Result {
         let start = later(heap, slot, step.args.get(1), objects)?;
         Ok((start, optional(heap, step.args.get(2), objects)?))
     };
-    // What is looked for is held meanwhile.
-    let (needle, (start, end)) = arguments(heap, slot, |heap| {
-        with_bytes_after(heap, &step.args[0], bounds, |_, needle, bounds| {
-            Ok((Buffer::from_slice(needle), bounds))
-        })
-    })?;
-    let (hay, cursor) = (contents(heap, slot), heap.cursor(slot));
-    let start = start.unwrap_or(cursor as isize);
-    let (mut start, end) = index::range(start, end.unwrap_or(hay.len() as isize), hay.len());
-    // Since gh-151021 nothing is found behind the end, as in `bytes`; before, not even nothing is missed there.
-    if !version.since(15) {
-        start = start.min(hay.len());
-    }
-    let found = match step.op {
-        Op::RFind => search::rfind(&hay, &needle, start, end),
-        _ => search::find(&hay, &needle, start, end),
-    };
-    Ok(Value::Int(found.map_or(-1, |place| place as i128)))
+    check_open_first(heap, slot)?;
+    // Before 3.14 the map is looked at before its arguments are.
+    let before = if objects { None } else { Some((heap.cursor(slot), super::length(heap, slot)?)) };
+    with_bytes_after(heap, &step.args[0], bounds, |heap, needle, (start, end)| {
+        check_open_again(heap, slot)?;
+        let hay = contents(heap, slot);
+        let (cursor, length) = before.unwrap_or((heap.cursor(slot), hay.len()));
+        let (start, end) = (start.unwrap_or(cursor as isize), end.unwrap_or(length as isize));
+        let (mut start, end) = index::range(start, end, hay.len());
+        // Since gh-151021 nothing is found behind the end, as in `bytes`; before, not even nothing is missed there.
+        if !version.since(15) {
+            start = start.min(hay.len());
+        }
+        let found = match step.op {
+            Op::RFind => search::rfind(&hay, needle, start, end),
+            _ => search::find(&hay, needle, start, end),
+        };
+        Ok(Value::Int(found.map_or(-1, |place| place as i128)))
+    })
 }
 
 /// `move`

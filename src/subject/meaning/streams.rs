@@ -222,11 +222,16 @@ fn read_into<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result {
 /// `write_bytes`: how many bytes were written.
 fn write<H: Heap>(heap: &mut H, stream: Slot, arg: &Arg) -> Result<usize> {
     // Since gh-143378 the buffer is acquired first, because that may run any code.
-    if !heap.version().has(&[(13, 12), (14, 3)]) {
+    let looks_first = !heap.version().has(&[(13, 12), (14, 3)]);
+    if looks_first {
         free(heap, stream)?;
     }
     with_bytes(heap, arg, |heap, bytes| {
-        free(heap, stream)?;
+        // Before, a stream was written to that a `__buffer__` had closed or exported.
+        match free(heap, stream) {
+            Err(_) if looks_first && heap.is_guarded() => return Err(Stop::Skip(Skip::Known)),
+            free => free?,
+        }
         if bytes.is_empty() {
             return Ok(0);
         }
@@ -289,6 +294,7 @@ fn most_to_write<H: Heap>(heap: &mut H, arg: &Arg) -> usize {
             let length = |item: &Arg| {
                 let lends = match item {
                     Arg::Slot(slot) if slot.kind == SlotKind::Export => heap.lends(*slot),
+                    Arg::Hook(_) => Some(0),
                     _ => None,
                 };
                 lends.unwrap_or_else(|| bytes_of(heap, item).map_or(0, |bytes| bytes.len()))

@@ -60,6 +60,7 @@ pub struct Hold {
 
 impl Heap for Model {
     type Hold = Hold;
+    type Lent = Id;
 
     fn version(&self) -> Version {
         self.version
@@ -525,6 +526,20 @@ impl Heap for Model {
         let provider = self.provider(Source::Slot(slot))?;
         let (of, layout) = self.acquire(provider)?;
         Ok(Hold { of, layout })
+    }
+
+    fn lend_view(&mut self, slot: Slot) -> Result<Id, NotLent> {
+        let source = self.provider(Source::Slot(slot))?;
+        self.view_on(source)
+    }
+
+    fn hold_lent(&mut self, lent: &Id) -> Result<Hold, NotLent> {
+        let (of, layout) = self.acquire(*lent)?;
+        Ok(Hold { of, layout })
+    }
+
+    fn drop_lent(&mut self, lent: Id) {
+        self.forget(lent);
     }
 
     fn hold_same(&mut self, export: Slot) -> Result<Hold, NotLent> {

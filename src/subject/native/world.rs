@@ -31,6 +31,7 @@ impl Iteration {
 
 impl Heap for Native {
     type Hold = Export;
+    type Lent = View;
 
     fn version(&self) -> Version {
         self.version
@@ -430,6 +431,24 @@ impl Heap for Native {
 
     fn hold(&mut self, slot: Slot) -> Result<Export, NotLent> {
         self.acquire(Source::Slot(slot))
+    }
+
+    fn lend_view(&mut self, slot: Slot) -> Result<View, NotLent> {
+        match slot.kind {
+            SlotKind::View => {
+                let view = self.viewed(slot);
+                Ok(view.derive(view.layout()?.clone())?)
+            }
+            _ => Ok(View::new(self.acquire(Source::Slot(slot))?)),
+        }
+    }
+
+    fn hold_lent(&mut self, lent: &View) -> Result<Export, NotLent> {
+        Ok(lent.export()?)
+    }
+
+    fn drop_lent(&mut self, lent: View) {
+        drop(lent);
     }
 
     fn hold_same(&mut self, slot: Slot) -> Result<Export, NotLent> {

@@ -42,7 +42,7 @@ pub(super) fn maybe(
         return arg;
     }
     let place = Place { sketch, receiver, op, position };
-    if place.calls(Part::Whole, Protocol::Buffer) && choices.chance(1, 4) {
+    if place.calls(Part::Whole, Protocol::Buffer) && choices.chance(1, 3) {
         return place.lender(choices, arg);
     }
     if place.calls(Part::Whole, Protocol::GetItem) && choices.chance(1, 4) {

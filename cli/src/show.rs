@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use buflock::history::{Outcome, Skip};
 use buflock::program::{Program, parse};
 use buflock::report::{Finding, Place, Recording, Sight, Told, expectations, python, stated, terminal};
 
@@ -44,6 +45,14 @@ impl Seen {
             Fate::Ran(recording) => recording.told.as_ref(),
             Fate::Died(finding) => Some(&finding.told),
         }
+    }
+
+    /// The steps that were left out since this Python is known to do them otherwise.
+    fn left_out(&self) -> Vec<usize> {
+        let Fate::Ran(recording) = &self.fate else { return Vec::new() };
+        let known = Outcome::Skipped(Skip::Known).to_string();
+        let is_known = |sight: &Sight| sight.subjects.iter().any(|(saw, _)| *saw == known);
+        (0..recording.steps.len()).filter(|&at| is_known(&recording.steps[at])).collect()
     }
 
     fn ending(&self) -> Ending {
@@ -163,7 +172,19 @@ pub fn repro(args: &OneOut) -> Result<Ending, Failure> {
         let from_file =
             told.is_none_or(said_by_the_file) || told.is_some_and(|told| told.place == Place::Process);
         let program = if from_file { program.clone() } else { stated(program, None, facts.version) };
-        output::to(args.out.as_deref(), &python::script(&program, told, facts.version, &facts.python))?;
+        let left_out = seen.left_out();
+        let script =
+            python::script(&program, told, &left_out, facts.version, &facts.python).map_err(|error| {
+                Failure {
+                    ending: Ending::NothingRan,
+                    what: format!("{}: {error}", args.file.display()),
+                    next: Some(format!(
+                        "buflock shrink {} -o shrunk.prog   makes it smaller",
+                        args.file.display()
+                    )),
+                }
+            })?;
+        output::to(args.out.as_deref(), &script)?;
         Ok(Ending::Clean)
     })
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use buflock::history::Outcome;
-use buflock::program::generate::{Shape, nth};
+use buflock::program::generate::{Schedules, Shape, nth};
 use buflock::report::json;
 use buflock::subject::{Model, Version};
 use serde_json::Value;
@@ -486,4 +486,111 @@ fn the_script_ends_with_1_where_the_difference_shows_and_with_0_where_not() {
             assert_eq!(code(&shown), expected, "{name} on {}: {shown:?}", python.display());
         }
     }
+}
+
+/// A Python whose `bytearray` is broken: `append` reads what is there and writes it back a moment later, so that what others
+/// do meanwhile is lost, or it ends the process or waits for ever if two threads are in it at once.
+const BROKEN: &str = r#"
+import builtins, os
+
+how = os.environ["BROKEN"]
+inside = []
+
+class bytearray(builtins.bytearray):
+    def append(self, item):
+        if how == "loses":
+            self[:] = bytes(self) + bytes([item])
+            return
+        inside.append(item)
+        if len(inside) > 1 and how == "aborts":
+            os.abort()
+        while len(inside) > 1:
+            pass
+        super().append(item)
+        inside.pop()
+
+builtins.bytearray = bytearray
+"#;
+
+#[test]
+fn the_script_of_a_race_goes_on_until_no_order_explains_what_its_threads_saw() {
+    let folder = folder();
+    let lines = "# schedule concurrent\nb0 = bytearray(b\"abc\")\nv0 = memoryview(b0)\nT0: v0.release()\nT0: b0.append(1)\n\
+                 T1: b0.append(2)\nT1: len(b0)\nT2: b0.append(3)\nT2: v6 = memoryview(b0)\nT2: v6.obj\n";
+    write(folder.path(), "race.prog", lines);
+    write(folder.path(), "broken/sitecustomize.py", BROKEN);
+    let repro = output(&mut buflock(folder.path(), &["repro", "race.prog", "-o", "race.py"]));
+    assert_eq!(code(&repro), 0, "{repro:?}");
+    let script = std::fs::read_to_string(folder.path().join("race.py")).expect("the script");
+    write(folder.path(), "hasty.py", &script.replace("PATIENCE = 10.0", "PATIENCE = 2.0"));
+    let run = |python: &Path, script: &str, seconds: &str, broken: Option<&str>| {
+        let mut run = Command::new(python);
+        run.args([script, seconds]).current_dir(folder.path());
+        if let Some(how) = broken {
+            run.env("PYTHONPATH", folder.path().join("broken")).env("BROKEN", how);
+        }
+        let shown = output(&mut run);
+        let memory = out(&shown).lines().find_map(|line| {
+            line.strip_prefix("the most memory in use: ")?.strip_suffix(" MiB")?.parse::<u64>().ok()
+        });
+        assert!(memory.is_some_and(|memory| memory < 64), "{shown:?}");
+        shown
+    };
+    for python in pythons() {
+        let right = run(&python, "race.py", "0.5", None);
+        assert_eq!(code(&right), 0, "{}: {right:?}", python.display());
+        assert!(out(&right).contains("no difference shows in "), "{right:?}");
+        let lost = run(&python, "race.py", "60", Some("loses"));
+        assert_eq!(code(&lost), 1, "{}: {lost:?}", python.display());
+        assert!(
+            out(&lost).contains("no order of these steps explains that\nthe difference shows after "),
+            "{lost:?}"
+        );
+    }
+    let python = &pythons()[0];
+    for (script, how, told) in
+        [("race.py", "aborts", "it dies of signal 6 after "), ("hasty.py", "waits", "it hangs after ")]
+    {
+        let shown = run(python, script, "60", Some(how));
+        assert_eq!(code(&shown), 1, "{shown:?}");
+        assert!(out(&shown).contains(told) && out(&shown).contains("\nthe difference shows\n"), "{shown:?}");
+    }
+}
+
+#[test]
+fn what_a_python_that_is_right_does_in_a_race_its_script_explains() {
+    let folder = folder();
+    let shape = Shape { steps: 10, schedules: Schedules::Concurrent, ..Shape::default() };
+    let races = (0..).map(|index| nth(6, index, shape)).filter(|program| program.schedule.races());
+    let python = Path::new("python3");
+    let mut rounds = 0;
+    for (number, program) in races.take(10).enumerate() {
+        let (file, script) = (format!("{number}.prog"), format!("{number}.py"));
+        write(folder.path(), &file, &program.to_string());
+        let repro = output(&mut buflock(folder.path(), &["repro", &file, "-o", &script]));
+        assert_eq!(code(&repro), 0, "{repro:?}");
+        // What is known of this Python may show before the threads start.
+        if !std::fs::read_to_string(folder.path().join(&script)).expect("the script").contains("\nORDERS = [")
+        {
+            continue;
+        }
+        let shown = output(Command::new(python).args([&script, "0.3"]).current_dir(folder.path()));
+        assert_eq!(code(&shown), 0, "{program}\n{shown:?}");
+        let said = out(&shown);
+        let count = said.split("no difference shows in ").nth(1).and_then(|rest| rest.split(' ').next());
+        rounds += count.and_then(|count| count.parse::<u32>().ok()).expect("a number of rounds");
+    }
+    assert!(rounds > 200, "{rounds}");
+}
+
+#[test]
+fn a_race_of_too_many_orders_has_no_script_and_what_says_so_says_what_to_type() {
+    let folder = folder();
+    let lines: String = (0..24).map(|number| format!("T{}: b0.append({number})\n", number % 4)).collect();
+    write(folder.path(), "large.prog", &format!("# schedule concurrent\nb0 = bytearray()\n{lines}"));
+    let repro = output(&mut buflock(folder.path(), &["repro", "large.prog"]));
+    assert_eq!(code(&repro), 4, "{repro:?}");
+    assert!(
+        err(&repro).contains("too many orders") && err(&repro).contains("next: buflock shrink large.prog")
+    );
 }

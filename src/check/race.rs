@@ -10,8 +10,8 @@ use crate::history::{History, Observation, Outcome, Raced, Skip};
 use crate::judge::{Verdict, race};
 #[cfg(all(feature = "explored", not(loom)))]
 use crate::program::Turns;
-use crate::program::racing::{is_shared, own_view};
-use crate::program::{Program, Schedule, Slot, SlotKind};
+use crate::program::racing::seen_at_last;
+use crate::program::{Program, Schedule, Slot};
 #[cfg(all(feature = "explored", not(loom)))]
 use crate::schedule::explored::{self, Chooser, Strategy};
 use crate::subject::{Model, Native, Subject};
@@ -147,10 +147,11 @@ impl Check {
                     Some(explore) => explore(hands),
                     None => self.crew.run(program, hands, known, self.races),
                 };
-                let slots = [SlotKind::Exporter, SlotKind::View].into_iter().flat_map(Slot::all);
-                let after = slots.filter(|slot| is_shared(*slot)).map(|slot| (slot, subject.look(slot)));
-                let own = hands.iter().zip((0..).map(own_view)).map(|(hand, slot)| (slot, hand.look(slot)));
-                let after = after.chain(own).collect();
+                let look = |(slot, thread): (Slot, Option<u8>)| match thread {
+                    None => (slot, subject.look(slot)),
+                    Some(thread) => (slot, hands[usize::from(thread)].look(slot)),
+                };
+                let after = seen_at_last(program.threads()).map(look).collect();
                 drop(hands);
                 let judged = race::judge(subject.name(), program, &before, &seen, after);
                 if rank(&judged) > rank(&verdict) {

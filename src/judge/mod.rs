@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod linearize;
+pub mod orders;
 pub mod permitted;
 pub mod race;
 

@@ -174,32 +174,34 @@ pub fn judge(
 
 /// Whether some step wrote bytes in place while another one ran.
 fn bytes_race(program: &Program, seen: &[Raced]) -> bool {
-    let writes = |event: &&Raced| {
-        use Op::{
-            ByteSwap, CopyData, FromContiguous, FromFile, LockedWrite, Move, PackInto, ReadFromFile,
-            ReadInto, Received, Reverse, SetItem, Write, WriteByte, WriteLines,
-        };
-        let op = program.steps[event.call].op;
-        matches!(
-            op,
-            ByteSwap
-                | CopyData
-                | FromContiguous
-                | FromFile
-                | LockedWrite
-                | Move
-                | PackInto
-                | ReadFromFile
-                | ReadInto
-                | Received
-                | Reverse
-                | SetItem
-                | Write
-                | WriteByte
-                | WriteLines
-        )
-    };
+    let writes = |event: &&Raced| writes_in_place(program.steps[event.call].op);
     seen.iter().filter(writes).any(|write| seen.iter().any(|other| overlap(write, other)))
+}
+
+/// Whether an operation writes bytes without the lock of the object.
+pub(super) fn writes_in_place(op: Op) -> bool {
+    use Op::{
+        ByteSwap, CopyData, FromContiguous, FromFile, LockedWrite, Move, PackInto, ReadFromFile, ReadInto,
+        Received, Reverse, SetItem, Write, WriteByte, WriteLines,
+    };
+    matches!(
+        op,
+        ByteSwap
+            | CopyData
+            | FromContiguous
+            | FromFile
+            | LockedWrite
+            | Move
+            | PackInto
+            | ReadFromFile
+            | ReadInto
+            | Received
+            | Reverse
+            | SetItem
+            | Write
+            | WriteByte
+            | WriteLines
+    )
 }
 
 /// Whether two threads were in these steps at once, as far as the clock can tell.
@@ -207,18 +209,21 @@ fn overlap(one: &Raced, other: &Raced) -> bool {
     one.thread != other.thread && one.begun <= other.ended && other.begun <= one.ended
 }
 
-/// Whether an object that a step names was an argument of another one while it ran, or the view that this was done on (a
-/// comparison holds both of its sides), or behind the export that this was done on.
+/// Whether another step ran beside one that may have held an object of it.
 fn is_held(program: &Program, seen: &[Raced], event: &Raced) -> bool {
-    let names = |slot: Slot| program.steps[event.call].find_needed(|own| own == slot).is_some();
-    let holds = |other: &Raced| {
-        let step = &program.steps[other.call];
-        let on_it = step.receiver.is_some_and(|slot| slot.kind == SlotKind::View && names(slot));
-        let behind = |slot: Slot| names(slot) || is_made_of(&program.steps, slot, &names);
-        let on_export = step.receiver.is_some_and(|slot| slot.kind == SlotKind::Export && behind(slot));
-        on_it || on_export || step.find_given(behind).is_some()
-    };
+    let steps = &program.steps;
+    let holds = |other: &Raced| may_hold(steps, &steps[other.call], &steps[event.call]);
     seen.iter().any(|other| overlap(event, other) && holds(other))
+}
+
+/// Whether an object that a step names is an argument of another one, or the view that this is done on (a comparison
+/// holds both of its sides), or behind the export that this is done on.
+pub(super) fn may_hold(steps: &[Step], holder: &Step, step: &Step) -> bool {
+    let names = |slot: Slot| step.find_needed(|own| own == slot).is_some();
+    let on_it = holder.receiver.is_some_and(|slot| slot.kind == SlotKind::View && names(slot));
+    let behind = |slot: Slot| names(slot) || is_made_of(steps, slot, &names);
+    let on_export = holder.receiver.is_some_and(|slot| slot.kind == SlotKind::Export && behind(slot));
+    on_it || on_export || holder.find_given(behind).is_some()
 }
 
 /// Whether what a slot holds was made of an object that `names` says yes to, before the threads started: whoever is given

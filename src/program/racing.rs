@@ -30,6 +30,14 @@ pub fn is_shared(slot: Slot) -> bool {
     slot.kind != SlotKind::View || slot.index < limits::VIEWS - limits::THREADS
 }
 
+/// What is looked at when all threads are done: the exporters and views that they share, and the view of each of so many
+/// threads, with its number.
+pub fn seen_at_last(threads: u8) -> impl Iterator<Item = (Slot, Option<u8>)> {
+    let slots = [SlotKind::Exporter, SlotKind::View].into_iter().flat_map(Slot::all);
+    let shared = slots.filter(|slot| is_shared(*slot)).map(|slot| (slot, None));
+    shared.chain((0..threads).map(|thread| (own_view(thread), Some(thread))))
+}
+
 /// Rewrites a program so that its threads share objects and never names. What binds a name that threads share is done
 /// before they start. Idempotent; a valid program stays valid.
 pub fn separate(program: &mut Program) {

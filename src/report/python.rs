@@ -1,5 +1,7 @@
 //! A script that shows a divergence on any Python from 3.8 on, of any implementation.
 
+mod race;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -11,8 +13,11 @@ use crate::program::{
 };
 use crate::subject::{Flavour, Model, Picture, Version, ViewPicture};
 
-/// What the script does that no program decides.
+/// What any script does that no program decides.
 const PRELUDE: &str = include_str!("python/prelude.py");
+
+/// What one does whose steps are done one after the other.
+const LOCKSTEP: &str = include_str!("python/lockstep.py");
 
 /// What a script begins with whose program ran with an allocator that shows stale reads.
 const WITH_DEBUGGING_ALLOCATOR: &str = r#"
@@ -32,18 +37,51 @@ impl std::fmt::Display for Literal<'_> {
     }
 }
 
+/// That a script would have to know more orders of steps than anybody reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its threads have too many orders for a script")]
+pub struct TooManyOrders;
+
 /// The script. It holds what each step sees against what the program says of it or else the model of
 /// `version`, and judges by the step of `told`; without it, by all of them.
-pub fn script(program: &Program, told: Option<&Told>, version: Version, python: &str) -> String {
-    let said = expectations(program, version);
-    let within = within_hooks(program, version);
+///
+/// If the difference is one of threads that race, it lets them race again and again, and holds what they see against all
+/// orders that the model explains. `left_out` are steps of those that the threads do not do.
+///
+/// # Errors
+/// If there are too many of them.
+pub fn script(
+    program: &Program,
+    told: Option<&Told>,
+    left_out: &[usize],
+    version: Version,
+    python: &str,
+) -> Result<String, TooManyOrders> {
     let mut out = String::from("#!/usr/bin/env python3\n");
     head(&mut out, told, python);
-    imports(&mut out, program, &said);
+    let said = expectations(program, version);
+    // What stays each time that a program runs is found by doing its steps in their order.
+    let is_race = |told: &Told| {
+        let step = told.step.and_then(|step| program.steps.get(step));
+        told.place != Place::Memory && step.is_none_or(|step| step.thread.is_some())
+    };
+    if program.schedule.races() && told.is_none_or(is_race) {
+        race::script(&mut out, program, told, (left_out, &said), version)?;
+    } else {
+        lockstep(&mut out, program, told, &said, version);
+    }
+    Ok(out)
+}
+
+/// The rest of a script whose steps are done one after the other.
+fn lockstep(out: &mut String, program: &Program, told: Option<&Told>, said: &[Expect], version: Version) {
+    let within = within_hooks(program, version);
+    imports(out, program, said, &["threading"]);
     out.push_str(PRELUDE);
+    out.push_str(LOCKSTEP);
     let last = told.and_then(|told| told.step).unwrap_or(usize::MAX);
     let mut table = String::from("\nSTEPS = [\n");
-    for (at, ((step, said), within)) in program.steps.iter().zip(&said).zip(&within).enumerate() {
+    for (at, ((step, said), within)) in program.steps.iter().zip(said).zip(&within).enumerate() {
         if at > last {
             break;
         }
@@ -51,7 +89,7 @@ pub fn script(program: &Program, told: Option<&Told>, version: Version, python: 
             let _ = writeln!(out, "\n\n# step {}, skipped: {}", at + 1, step.threaded());
             continue;
         }
-        function(&mut out, &(at + 1).to_string(), step);
+        function(out, &(at + 1).to_string(), step);
         let awaited: Vec<String> = within.iter().map(expected).collect();
         let expected = expected(step.expect.as_ref().unwrap_or(said));
         let (number, lane, text) = (at + 1, step.lane(), string(&step.threaded()));
@@ -60,9 +98,9 @@ pub fn script(program: &Program, told: Option<&Told>, version: Version, python: 
     }
     table.push_str("]\n");
     let _ = write!(out, "\n{table}");
-    mark(&mut out, program, told, version);
+    mark(out, program, told, version);
+    at_rest(out, told);
     out.push_str("\n\nif __name__ == \"__main__\":\n    main(STEPS, MARKED, STATE, AT_REST)\n");
-    out
 }
 
 fn head(out: &mut String, told: Option<&Told>, python: &str) {
@@ -83,8 +121,11 @@ fn head(out: &mut String, told: Option<&Told>, python: &str) {
     }
 }
 
-fn imports(out: &mut String, program: &Program, said: &[Expect]) {
-    out.push_str("import gc\nimport platform\nimport sys\nimport threading\n");
+fn imports(out: &mut String, program: &Program, said: &[Expect], modules: &[&str]) {
+    out.push_str("import gc\nimport platform\nimport sys\n");
+    for module in modules {
+        let _ = writeln!(out, "import {module}");
+    }
     if program.allocator != Allocator::Usual {
         out.push_str(WITH_DEBUGGING_ALLOCATOR);
     }
@@ -234,37 +275,41 @@ fn string(text: &str) -> String {
     Text(text).to_string()
 }
 
-/// Where the difference is to be seen.
+/// Where the difference is to be seen, of steps that are done one after the other.
 fn mark(out: &mut String, program: &Program, told: Option<&Told>, version: Version) {
     let marked =
         told.and_then(|told| told.step).map_or_else(|| "None".to_owned(), |step| (step + 1).to_string());
     let mut state = "None".to_owned();
-    let mut at_rest = "None".to_owned();
-    if let Some(told) = told {
-        match told.place {
-            Place::State(slot) => {
-                let mut model = Model::new(version);
-                model.follow(program);
-                let last = told.step.map_or(program.steps.len(), |step| step + 1);
-                program.steps.iter().take(last).for_each(|step| drop(model.step(step)));
-                state = format!("(\"{slot}\", {})", picture(&Picture::from(&model.shown(slot))));
-            }
-            Place::StillExported(slot) => at_rest = format!("(\"exported\", \"{slot}\")"),
-            Place::References(slot) => at_rest = format!("(\"references\", \"{slot}\")"),
-            Place::Shared => at_rest = "(\"shared\", None)".to_owned(),
-            Place::Complaint => at_rest = "(\"complaint\", None)".to_owned(),
-            Place::Memory => at_rest = "(\"memory\", None)".to_owned(),
-            Place::Outcome | Place::Process => {}
-        }
+    if let Some(told) = told
+        && let Place::State(slot) = told.place
+    {
+        let mut model = Model::new(version);
+        model.follow(program);
+        let last = told.step.map_or(program.steps.len(), |step| step + 1);
+        program.steps.iter().take(last).for_each(|step| drop(model.step(step)));
+        state = format!("(\"{slot}\", {})", picture(&Picture::from(&model.shown(slot))));
     }
+    let _ = writeln!(out, "\nMARKED = {marked}\nSTATE = {state}");
+}
+
+/// Which slots there are, and what is to be seen at rest.
+fn at_rest(out: &mut String, told: Option<&Told>) {
+    let at_rest = match told.map(|told| told.place) {
+        Some(Place::StillExported(slot)) => format!("(\"exported\", \"{slot}\")"),
+        Some(Place::References(slot)) => format!("(\"references\", \"{slot}\")"),
+        Some(Place::Shared) => "(\"shared\", None)".to_owned(),
+        Some(Place::Complaint) => "(\"complaint\", None)".to_owned(),
+        Some(Place::Memory) => "(\"memory\", None)".to_owned(),
+        Some(Place::Outcome | Place::State(_) | Place::Process) | None => "None".to_owned(),
+    };
     let slots: Vec<String> = [SlotKind::Iterator, SlotKind::View, SlotKind::Export, SlotKind::Exporter]
         .into_iter()
         .flat_map(Slot::all)
         .map(|slot| format!("\"{slot}\""))
         .collect();
     let _ =
-        writeln!(out, "\n# In the order in which they are emptied at rest.\nSLOTS = [{}]", slots.join(", "));
-    let _ = writeln!(out, "MARKED = {marked}\nSTATE = {state}\nAT_REST = {at_rest}");
+        writeln!(out, "# In the order in which they are emptied at rest.\nSLOTS = [{}]", slots.join(", "));
+    let _ = writeln!(out, "AT_REST = {at_rest}");
 }
 
 /// What the script's `look` gives for such an object.
@@ -340,7 +385,7 @@ mod tests {
         let lines = "b0 = bytearray(4)\nx0 = PickleBuffer(b0)\nlen(v0)\nT1: b0 += b\"a\"\nT0: b0[0]\n";
         let program = parse(&format!("# buflock program 1\n{lines}")).unwrap();
         let told = told(3, "BufferError", "None", None);
-        let script = script(&program, Some(&told), Version::NEWEST, "Python 3.15.0");
+        let script = script(&program, Some(&told), &[], Version::NEWEST, "Python 3.15.0").unwrap();
         assert!(script.contains("from pickle import PickleBuffer"));
         insta::assert_snapshot!(steps_of(&script));
     }
@@ -349,7 +394,7 @@ mod tests {
     fn the_address_of_an_array_counts_from_its_memory() {
         let lines = "b0 = array.array(\"H\", [1])\nb0.buffer_info()\nb0 * 2\n";
         let program = parse(&format!("# buflock program 1\n{lines}")).unwrap();
-        let script = script(&program, None, Version::NEWEST, "Python 3.15.0");
+        let script = script(&program, None, &[], Version::NEWEST, "Python 3.15.0").unwrap();
         assert!(script.contains("\n    import array\n"));
         assert!(script.contains("    return buffer_info(b0)\n"));
         assert!(script.contains(r#"("value", "(0, 1)")"#));
@@ -362,7 +407,7 @@ mod tests {
         let program = parse(&format!("# buflock program 1\n{lines}")).unwrap();
         let place = Place::State(Slot::new(SlotKind::View, 1));
         let told = Told { place, ..told(2, "", "", None) };
-        let script = script(&program, Some(&told), Version::NEWEST, "Python 3.15.0");
+        let script = script(&program, Some(&told), &[], Version::NEWEST, "Python 3.15.0").unwrap();
         assert!(!script.contains("PickleBuffer("));
         insta::assert_snapshot!(steps_of(&script));
     }

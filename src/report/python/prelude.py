@@ -32,14 +32,6 @@ def show(value):
     return repr(value)
 
 
-def buffer_info(array):
-    """That of an array, with the address counted from the begin of its memory."""
-    import ctypes
-    address, items = array.buffer_info()
-    start = ctypes.addressof(ctypes.c_char.from_buffer(array)) if items else address
-    return address - start, items
-
-
 def look(name):
     """What a slot holds."""
     if name not in globals():
@@ -152,7 +144,7 @@ def growth(steps):
     return min(grown[4:])
 
 
-def empty(kept):
+def empty(kept, say=print):
     """Empties all slots but one."""
     for name in SLOTS:
         value = globals().get(name)
@@ -160,7 +152,7 @@ def empty(kept):
             try:
                 value.release()
             except Exception as error:
-                print("at rest, %s.release() raises %s: %s" % (name, type(error).__name__, error))
+                say("at rest, %s.release() raises %s: %s" % (name, type(error).__name__, error))
         del value
         if name != kept:
             globals().pop(name, None)
@@ -202,61 +194,3 @@ def rest(wanted, steps):
     found, usual = sys.getrefcount(globals()[kept]), sys.getrefcount(globals()["fresh"])
     print("at rest, %s has %d references, where %d are usual" % (kept, found, usual))
     return found == usual
-
-
-turn = 0
-differs = []
-baton = threading.Condition()
-
-
-def run(own, steps, marked, state):
-    """Runs the steps of one thread, each in its turn."""
-    global turn
-    for place, (number, lane, text, function, expected, hooks) in enumerate(steps):
-        if lane != own:
-            continue
-        with baton:
-            while turn != place:
-                baton.wait()
-        print("%3d  %s" % (number, text), flush=True)
-        awaited[:], within[:] = hooks, []
-        saw, agrees = observe(function, lambda: expected)
-        agrees = agrees and len(within) == len(hooks) and all(within)
-        if platform.python_implementation() != "CPython":
-            gc.collect()
-        print("     -> %s" % saw, flush=True)
-        if not agrees:
-            print("     expected: %s" % (expected[1] or expected[0]), flush=True)
-            if marked is None or number == marked:
-                differs.append(number)
-        if number == marked and state is not None:
-            found = look(state[0])
-            print("     %s is %r" % (state[0], found), flush=True)
-            if found != state[1]:
-                print("     expected: %r" % (state[1],), flush=True)
-                differs.append(number)
-        with baton:
-            turn = place + 1
-            baton.notify_all()
-
-
-def main(steps, marked, state, at_rest):
-    print(platform.python_implementation(), sys.version.replace("\n", " "), flush=True)
-    if sys.version_info < (3, 8):
-        print("this needs Python 3.8 or later")
-        sys.exit(2)
-    others = sorted({step[1] for step in steps} - {0})
-    threads = [threading.Thread(target=run, args=(own, steps, marked, state)) for own in others]
-    for thread in threads:
-        thread.start()
-    run(0, steps, marked, state)
-    for thread in threads:
-        thread.join()
-    if at_rest is not None:
-        if rest(at_rest, steps):
-            print("at rest, all is as it should be")
-            differs.clear()
-        else:
-            differs.append("rest")
-    print("the difference shows" if differs else "no difference shows", flush=True)
-    sys.exit(1 if differs else 0)

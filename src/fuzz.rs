@@ -36,6 +36,24 @@ pub fn run(check: &mut Check, data: &[u8]) {
     judge(check, program);
 }
 
+/// Runs an input on the subjects of `check`, whose threads race.
+///
+/// # Panics
+/// If what they saw has no order that the model explains, unless the catalogue knows that.
+pub fn run_concurrent(check: &mut Check, data: &[u8]) {
+    let mut program = encode::read(data);
+    race(&mut program);
+    judge(check, program);
+}
+
+/// Makes the threads of a program race, unless they do.
+fn race(program: &mut Program) {
+    if program.schedule != Schedule::Concurrent {
+        program.schedule = Schedule::Concurrent;
+        fixup::fixup(program);
+    }
+}
+
 /// Runs an input on the native exporters, whose threads take the turns that it says, against the model.
 ///
 /// # Panics
@@ -123,6 +141,11 @@ pub fn text(data: &[u8]) {
 /// the fuzzer's own mutation of the bytes, which is also tried one time in sixteen.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
     mutate_with(|_| (), data, size, max_size, seed)
+}
+
+/// As [`mutate()`], of a program whose threads race.
+pub fn mutate_concurrent(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
+    mutate_with(race, data, size, max_size, seed)
 }
 
 /// As [`mutate()`], of a program whose threads take turns, and of the turns.

@@ -11,7 +11,15 @@ use crate::{attached, check, interpreter};
 /// # Panics
 /// If there is no usable interpreter, or if one differs in a way that the catalogue does not know.
 pub fn cpython_lockstep(data: &[u8]) {
-    lockstep(data, &["native", "cpython"]);
+    run(data, &["native", "cpython"], buflock::fuzz::run);
+}
+
+/// Runs an input on the native exporters and on CPython, whose threads race, and judges by the model what they saw.
+///
+/// # Panics
+/// As [`cpython_lockstep`].
+pub fn cpython_concurrent(data: &[u8]) {
+    run(data, &["native", "cpython"], buflock::fuzz::run_concurrent);
 }
 
 /// Runs an input on CPython with the native exporters as classes, against the model.
@@ -19,10 +27,10 @@ pub fn cpython_lockstep(data: &[u8]) {
 /// # Panics
 /// As [`cpython_lockstep`].
 pub fn pynative_lockstep(data: &[u8]) {
-    lockstep(data, &["pynative"]);
+    run(data, &["pynative"], buflock::fuzz::run);
 }
 
-fn lockstep(data: &[u8], subjects: &[&str]) {
+fn run(data: &[u8], subjects: &[&str], by: fn(&mut Check, &[u8])) {
     thread_local! {
         static CHECK: RefCell<Option<Check>> = const { RefCell::new(None) };
     }
@@ -33,6 +41,6 @@ fn lockstep(data: &[u8], subjects: &[&str]) {
     };
     CHECK.with_borrow_mut(|check| {
         let check = check.get_or_insert_with(start);
-        attached(|| buflock::fuzz::run(check, data));
+        attached(|| by(check, data));
     });
 }

@@ -1,0 +1,8 @@
+//! The Rust exporters and CPython, whose threads race, against the model.
+#![no_main]
+mod interpreter;
+mod structural;
+
+use buflock::fuzz::mutate_concurrent as mutate;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| buflock_oracle::fuzz::cpython_concurrent(data));

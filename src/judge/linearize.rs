@@ -17,7 +17,9 @@
 //! A budget bounds the search. Beyond it nothing is known, and [`Linearization::OverBudget`] is never a pass.
 
 use std::collections::HashSet;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash};
+
+use rustc_hash::FxHasher;
 
 use super::compare;
 use crate::history::{Event, Outcome};
@@ -73,12 +75,46 @@ pub fn linearize<S: Sequential>(
     events: &[Event<S::Call, S::Seen>],
     budget: usize,
 ) -> Linearization {
-    let mut lanes: [Vec<usize>; THREADS] = Default::default();
-    for (place, event) in events.iter().enumerate() {
-        lanes[usize::from(event.thread)].push(place);
+    let (order, way) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len() + 1));
+    Search { events, lanes: Lanes::of(events), order, way, dead: HashSet::default() }.run(state, budget)
+}
+
+/// The events of each thread, in its order.
+struct Lanes {
+    /// Those of one thread after those of the one before it.
+    places: Vec<usize>,
+    /// Where those of each thread begin and where they end.
+    bounds: [(usize, usize); THREADS],
+    /// The threads from here on have none.
+    used: usize,
+}
+
+impl Lanes {
+    fn of<C, S>(events: &[Event<C, S>]) -> Lanes {
+        let mut lanes = Lanes { places: vec![0; events.len()], bounds: Default::default(), used: 0 };
+        for event in events {
+            lanes.bounds[usize::from(event.thread)].1 += 1;
+            lanes.used = lanes.used.max(usize::from(event.thread) + 1);
+        }
+        let mut begin = 0;
+        for (start, end) in &mut lanes.bounds[..lanes.used] {
+            (*start, *end, begin) = (begin, begin, begin + *end);
+        }
+        for (place, event) in events.iter().enumerate() {
+            let end = &mut lanes.bounds[usize::from(event.thread)].1;
+            lanes.places[*end] = place;
+            *end += 1;
+        }
+        lanes
     }
-    let search = Search { events, lanes, order: Vec::with_capacity(events.len()), dead: HashSet::new() };
-    search.run(state, budget)
+
+    /// The next event of a thread.
+    #[inline]
+    fn next(&self, front: &Front, thread: usize) -> Option<usize> {
+        let (start, end) = self.bounds[thread];
+        let at = start + usize::from(front[thread]);
+        (at < end).then(|| self.places[at])
+    }
 }
 
 /// How many steps of each thread are behind.
@@ -86,19 +122,25 @@ type Front = [u16; THREADS];
 
 struct Search<'a, S: Sequential> {
     events: &'a [Event<S::Call, S::Seen>],
-    /// The events of each thread, in its order.
-    lanes: [Vec<usize>; THREADS],
+    lanes: Lanes,
     /// What has been explained so far.
     order: Vec<usize>,
+    /// A place for each of these and one for what comes next.
+    way: Vec<Fork<S>>,
     /// From where there is no way on.
-    dead: HashSet<(Front, S)>,
+    dead: HashSet<(Front, S), BuildHasherDefault<FxHasher>>,
 }
 
-/// A place on the way of the search: what is still to be tried there.
+/// A place on the way of the search.
 struct Fork<S> {
-    state: S,
+    /// How it is there, as soon as there was a reason to come back. A copy of a state costs more than some steps do, and
+    /// most histories are explained by the first order that is tried.
+    state: Option<S>,
     front: Front,
+    /// What is still to be tried there.
     untried: Candidates,
+    /// Whether there never was more than one thing to try. What comes of that is remembered where there is a choice again.
+    is_forced: bool,
 }
 
 /// Threads whose next step may be the next of all, those first that end first.
@@ -116,10 +158,13 @@ impl Candidates {
 }
 
 impl<S: Sequential> Search<'_, S> {
-    fn run(mut self, state: S, mut budget: usize) -> Linearization {
+    fn run(mut self, start: S, mut budget: usize) -> Linearization {
         let mut longest = (Vec::new(), Front::default());
-        let mut way = vec![self.fork(state, Front::default())];
-        while let Some(fork) = way.last_mut() {
+        self.enter(Front::default());
+        self.way[0].state = Some(start);
+        // That of the last place on the way, if nothing was tried there that failed.
+        let mut tip = None;
+        while let Some(fork) = self.way.last_mut() {
             if self.order.len() == self.events.len() {
                 return Linearization::Explained(self.order);
             }
@@ -127,61 +172,88 @@ impl<S: Sequential> Search<'_, S> {
                 if self.order.len() >= longest.0.len() {
                     longest = (self.order.clone(), fork.front);
                 }
-                if let Some(Fork { state, front, .. }) = way.pop() {
+                let (front, is_forced) = (fork.front, fork.is_forced);
+                if !is_forced {
+                    let state = self.here(false);
                     self.dead.insert((front, state));
                 }
+                self.way.pop();
                 self.order.pop();
+                tip = None;
                 continue;
             };
             budget = match budget.checked_sub(1) {
                 Some(left) => left,
                 None => return Linearization::OverBudget,
             };
-            let (mut state, mut front) = (fork.state.clone(), fork.front);
-            let place = self.lanes[usize::from(thread)][usize::from(front[usize::from(thread)])];
+            let (mut front, again) = (fork.front, fork.untried.count > 0 || !fork.is_forced);
+            let mut state = tip.take().unwrap_or_else(|| self.here(again));
+            let place = self.lanes.next(&front, thread.into()).expect("it is next");
             let event = &self.events[place];
             if !state.admits(&event.call, &event.seen) {
                 continue;
             }
             front[usize::from(thread)] += 1;
-            let entry = (front, state);
-            if self.dead.contains(&entry) {
-                continue;
+            if !self.dead.is_empty() {
+                let entry = (front, state);
+                if self.dead.contains(&entry) {
+                    continue;
+                }
+                state = entry.1;
             }
             self.order.push(place);
-            way.push(self.fork(entry.1, front));
+            self.enter(front);
+            tip = Some(state);
         }
         let (order, front) = longest;
         let stuck = self.candidates(&front);
-        let stuck = (0..stuck.count).rev().map(|at| {
-            let thread = usize::from(stuck.threads[usize::from(at)]);
-            self.lanes[thread][usize::from(front[thread])]
-        });
+        let stuck = stuck.threads[..usize::from(stuck.count)].iter().rev();
+        let stuck = stuck.filter_map(|&thread| self.lanes.next(&front, thread.into()));
         Linearization::Impossible { longest: order, stuck: stuck.collect() }
     }
 
-    fn fork(&self, state: S, front: Front) -> Fork<S> {
-        Fork { state, front, untried: self.candidates(&front) }
+    fn enter(&mut self, front: Front) {
+        let untried = self.candidates(&front);
+        self.way.push(Fork { state: None, front, untried, is_forced: untried.count < 2 });
+    }
+
+    /// The state at the last place on the way: from the last one that was kept on, all is done again. If it is to be asked
+    /// for once more it is kept there.
+    fn here(&mut self, again: bool) -> S {
+        let last = self.way.len() - 1;
+        let kept = self.way.iter().rposition(|fork| fork.state.is_some()).expect("that of the start is kept");
+        if kept == last && last > 0 && !again {
+            return self.way[last].state.take().expect("it is kept");
+        }
+        let mut state = self.way[kept].state.clone().expect("it is kept");
+        for place in &self.order[kept..] {
+            let event = &self.events[*place];
+            state.admits(&event.call, &event.seen);
+        }
+        if kept < last && again {
+            self.way[last].state = Some(state.clone());
+        }
+        state
     }
 
     /// The threads whose next step began before any other thread's next step had ended for certain.
     fn candidates(&self, front: &Front) -> Candidates {
-        let next = |thread: usize| {
-            let place = *self.lanes[thread].get(usize::from(front[thread]))?;
-            Some(&self.events[place])
-        };
-        let first_end = (0..THREADS).filter_map(next).map(|event| event.ended).min();
+        let next = |thread: usize| Some(&self.events[self.lanes.next(front, thread)?]);
+        let first_end = (0..self.lanes.used).filter_map(next).map(|event| event.ended).min();
         let mut found = Candidates { threads: [0; THREADS], count: 0 };
         let Some(first_end) = first_end else { return found };
-        for thread in 0..THREADS {
-            if next(thread).is_some_and(|event| event.begun <= first_end) {
-                found.threads[usize::from(found.count)] = thread as u8;
-                found.count += 1;
+        let mut ends = [0; THREADS];
+        for thread in 0..self.lanes.used {
+            let Some(event) = next(thread).filter(|event| event.begun <= first_end) else { continue };
+            // They are taken from the end: those that end last come first.
+            let mut place = usize::from(found.count);
+            while place > 0 && ends[place - 1] < event.ended {
+                (ends[place], found.threads[place]) = (ends[place - 1], found.threads[place - 1]);
+                place -= 1;
             }
+            (ends[place], found.threads[place]) = (event.ended, thread as u8);
+            found.count += 1;
         }
-        // They are taken from the end.
-        found.threads[..usize::from(found.count)]
-            .sort_by_key(|&thread| std::cmp::Reverse(next(usize::from(thread)).map(|event| event.ended)));
         found
     }
 }

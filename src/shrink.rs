@@ -7,7 +7,7 @@
 
 mod simpler;
 
-use crate::program::{Arg, Program, Schedule, Slot, SlotKind, Step, Yields, fixup};
+use crate::program::{Arg, Guard, Program, Schedule, Slot, SlotKind, Step, Yields, fixup};
 
 /// How many candidates [`shrink`] tries at most.
 pub const CANDIDATES: usize = 4_000;
@@ -25,11 +25,12 @@ pub fn shrink_within(program: &Program, candidates: usize, still: impl FnMut(&Pr
     let mut best = Program { since: None, until: None, ..program.clone() };
     settle(&mut best);
     let mut shrinker = Shrinker { best, left: candidates, still };
-    let passes: [fn(&mut Shrinker<_>); 10] = [
+    let passes: [fn(&mut Shrinker<_>); 11] = [
         Shrinker::cut_the_end,
         Shrinker::drop_chunks,
         Shrinker::merge_threads,
         Shrinker::drop_turns,
+        Shrinker::drop_guards,
         Shrinker::skip_middlemen,
         Shrinker::drop_pairs,
         Shrinker::hoist_hooks,
@@ -203,6 +204,17 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
                     *turns = others.map(|(_, byte)| *byte).collect();
                 }
             });
+        }
+    }
+
+    /// No locks and no barriers, or fewer of them.
+    fn drop_guards(&mut self) {
+        let open = |step: &mut Step| step.guard = Guard::None;
+        if self.attempt_with(|program| program.steps.iter_mut().for_each(open)) {
+            return;
+        }
+        for at in (0..self.best.steps.len()).rev() {
+            self.attempt_with(|program| program.steps.iter_mut().skip(at).take(1).for_each(open));
         }
     }
 

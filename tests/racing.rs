@@ -8,10 +8,14 @@ use std::sync::Arc;
 
 use buflock::check::Check;
 use buflock::exporter::{Fault, Needs};
+use buflock::history::Raced;
 use buflock::hunt;
 use buflock::judge::Verdict;
 use buflock::program::Program;
-use buflock::subject::Version;
+use buflock::program::parse::parse;
+use buflock::schedule::NoHost;
+use buflock::schedule::concurrent::Crew;
+use buflock::subject::{Native, Subject, Version};
 use planting::Planted;
 
 fn programs(seed: u64) -> impl Iterator<Item = (u64, Arc<Program>)> {
@@ -33,6 +37,39 @@ fn what_racing_threads_see_has_an_order() {
     }
     println!("{verdicts:?}");
     assert!(verdicts["agree"] > 800, "{verdicts:?}");
+}
+
+/// Runs these lines, at most so often, until threads were in steps of them at once: whether they were.
+fn meet(lines: &str, runs: u32) -> bool {
+    let text = format!("# buflock program 1\n# schedule concurrent\n{lines}");
+    let program = Arc::new(parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}")));
+    let mut crew = Crew::new(Arc::new(NoHost));
+    let mut check = Check::native(Version::NEWEST);
+    (0..runs).any(|seed| {
+        assert_eq!(check.run(&program), Verdict::Agree, "{program}");
+        let mut native = Native::new(Version::NEWEST);
+        let before = program.steps.iter().filter(|step| step.thread.is_none());
+        before.for_each(|step| drop(native.step(step)));
+        let hands = native.forks(program.threads()).expect("threads share native exporters");
+        let (seen, _) = crew.run(&program, hands, &Arc::default(), seed.into());
+        let overlap = |one: &Raced, other: &Raced| {
+            one.thread != other.thread && one.begun < other.ended && other.begun < one.ended
+        };
+        seen.iter().any(|one| seen.iter().any(|other| overlap(one, other)))
+    })
+}
+
+#[test]
+fn what_is_under_one_lock_or_at_a_barrier_runs_beside_nothing() {
+    let _turn = Planted::new(None);
+    let lines = |guard: &str| -> String {
+        let line =
+            |number| format!("T{}: {guard}b0.find(b\"no\")\nT{0}: {guard}b0[0] = {number}\n", number % 4);
+        format!("b0 = bytearray(4096)\n{}", (0..12).map(line).collect::<String>())
+    };
+    assert!(meet(&lines(""), 10_000));
+    assert!(!meet(&lines("with m0: "), 60));
+    assert!(!meet(&lines("barrier: "), 60));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use super::race;
 use crate::history::Outcome;
-use crate::program::{Program, Slot, racing};
+use crate::program::guard::{Guard, Passage, passages};
+use crate::program::{Program, Slot, Step, racing};
 use crate::subject::{Model, Picture};
 
 /// The most moments of a program. One that was shrunk has some dozens.
@@ -20,23 +21,23 @@ const MOST: usize = 2_000;
 pub struct Orders {
     /// The first is when the threads start.
     pub moments: Vec<Moment>,
-    /// For each step, by its place in the program, those that hold an object of it as long as they run: beside them it
-    /// may be refused, and then has changed nothing.
+    /// For each step, by its place in the program, the steps of other threads that hold an object of it as long as they
+    /// run: beside them it may be refused, and then has changed nothing.
     pub holders: Vec<Vec<usize>>,
-    /// For each step whether it writes bytes in place: what runs beside it may see any.
-    pub writers: Vec<bool>,
+    /// For each step those of other threads that may see bytes which it writes in place: beside them any will do.
+    pub readers: Vec<Vec<usize>>,
 }
 
 /// Between two steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
-    /// The next step of each thread that has one left.
+    /// The steps that may be next.
     pub ways: Vec<Way>,
-    /// What slots hold when none has; before, nothing is said of that.
+    /// What slots hold when none is left; before, nothing is said of that.
     pub left: Vec<(Slot, Picture)>,
 }
 
-/// A step that is next.
+/// A step that may be next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
     /// Its thread.
@@ -54,7 +55,8 @@ pub struct Way {
 /// How many steps of each thread are behind.
 type Front = Vec<usize>;
 
-/// The moments that are known, and those of which the ways are.
+/// The moments that are known, and the states of all of them.
+#[derive(Default)]
 struct Graph {
     places: HashMap<(Front, Model), usize>,
     states: Vec<(Front, Model)>,
@@ -71,31 +73,72 @@ impl Graph {
     }
 }
 
-/// The orders of the steps of a program that race from the state of `before` on, without those at the places `left_out`.
-/// `None` if they lead through more moments than anybody wants to be told.
-pub fn orders(before: &Model, program: &Program, left_out: &[usize]) -> Option<Orders> {
-    let steps = &program.steps;
-    let runs =
-        |(place, thread): &(usize, u8)| steps[*place].thread == Some(*thread) && !left_out.contains(place);
-    let lanes: Vec<Vec<usize>> = (0..program.threads())
-        .map(|thread| {
-            (0..steps.len()).map(|place| (place, thread)).filter(runs).map(|(place, _)| place).collect()
-        })
-        .collect();
-    let holders = |of: usize| {
-        let others = lanes.iter().filter(|lane| !lane.contains(&of)).flatten().copied();
-        others.filter(|&other| race::may_hold(steps, &steps[other], &steps[of])).collect::<Vec<_>>()
-    };
-    let races = |place: usize| lanes.iter().any(|lane| lane.contains(&place));
-    let holders: Vec<_> =
-        (0..steps.len()).map(|place| if races(place) { holders(place) } else { Vec::new() }).collect();
-    let mut graph = Graph { places: HashMap::new(), states: Vec::new() };
-    graph.place((vec![0; lanes.len()], before.clone()));
+/// The steps of threads, and what keeps them apart.
+struct Lanes<'p> {
+    steps: &'p [Step],
+    /// The places of the steps of each thread, in its order.
+    places: Vec<Vec<usize>>,
+    passages: Vec<Passage>,
+}
+
+impl Lanes<'_> {
+    fn of(program: &Program) -> Lanes<'_> {
+        let steps = &*program.steps;
+        let own = |thread| (0..steps.len()).filter(|&at| steps[at].thread == Some(thread)).collect();
+        Lanes { steps, places: (0..program.threads()).map(own).collect(), passages: passages(steps) }
+    }
+
+    /// The next step of each thread, if it need not wait for another one.
+    fn next(&self, front: &Front) -> Vec<(usize, usize)> {
+        let next = |(thread, &behind): (usize, &usize)| Some((thread, *self.places[thread].get(behind)?));
+        let all: Vec<_> = front.iter().enumerate().filter_map(next).collect();
+        let held = |lock: u8| {
+            let last = |(lane, &behind): (&Vec<usize>, &usize)| Some(lane[behind.checked_sub(1)?]);
+            let mut lasts = self.places.iter().zip(front).filter_map(last);
+            let is_in = |at: usize| {
+                self.steps[at].guard == Guard::Lock(lock) && self.passages[at].leaves != Some(lock)
+            };
+            lasts.any(is_in)
+        };
+        let is_barrier = |at: usize| self.steps[at].guard == Guard::Barrier;
+        let may = |&(thread, at): &(usize, usize)| {
+            let waits = |&(other, ahead): &(usize, usize)| {
+                // Each step before a barrier is done before it, and each behind it waits.
+                let mut between = (ahead..at).filter(|&place| is_barrier(place));
+                let undone = |place: usize| self.places[other][front[other]..].contains(&place);
+                other != thread && ahead < at && (is_barrier(at) || between.any(undone))
+            };
+            !all.iter().any(waits) && !self.passages[at].takes.is_some_and(held)
+        };
+        all.iter().copied().filter(may).collect()
+    }
+
+    /// For each step those of other threads of which `is` says yes to the two.
+    fn others(&self, is: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+        let races = |at: usize| self.steps[at].thread.is_some();
+        let all = 0..self.steps.len();
+        let of = |at: usize| {
+            let apart = |other: &usize| self.steps[at].thread != self.steps[*other].thread && races(*other);
+            all.clone().filter(apart).filter(|&other| races(at) && is(at, other)).collect()
+        };
+        all.clone().map(of).collect()
+    }
+}
+
+/// The orders of the steps of a program that race from the state of `before` on. `None` if they lead through more moments
+/// than anybody wants to be told.
+pub fn orders(before: &Model, program: &Program) -> Option<Orders> {
+    let (steps, lanes) = (&program.steps, Lanes::of(program));
+    let holders = lanes.others(|step, other| race::may_hold(steps, &steps[other], &steps[step]));
+    let memory = race::memory(steps);
+    let readers = lanes
+        .others(|step, other| race::writes_in_place(steps[step].op) && memory[step] & memory[other] != 0);
+    let mut graph = Graph::default();
+    graph.place((vec![0; lanes.places.len()], before.clone()));
     let mut moments = Vec::new();
     while let Some((front, model)) = graph.states.get(moments.len()).cloned() {
         let mut ways = Vec::new();
-        for (thread, lane) in lanes.iter().enumerate() {
-            let Some(&step) = lane.get(front[thread]) else { continue };
+        for (thread, step) in lanes.next(&front) {
             let mut front = front.clone();
             front[thread] += 1;
             let mut after = model.clone();
@@ -113,8 +156,7 @@ pub fn orders(before: &Model, program: &Program, left_out: &[usize]) -> Option<O
             return None;
         }
     }
-    let writers = steps.iter().map(|step| race::writes_in_place(step.op)).collect();
-    Some(Orders { moments, holders, writers })
+    Some(Orders { moments, holders, readers })
 }
 
 #[cfg(test)]
@@ -128,7 +170,7 @@ mod tests {
         let mut before = Model::new(Version::NEWEST);
         let starts = program.steps.iter().take_while(|step| step.thread.is_none());
         starts.for_each(|step| drop(before.step(step)));
-        orders(&before, &program, &[])
+        orders(&before, &program)
     }
 
     #[test]
@@ -143,9 +185,29 @@ mod tests {
     fn what_another_step_holds_may_be_refused() {
         let held = of("b0 = bytearray(b\"ab\")\nT0: b0.clear()\nT1: zlib.crc32(b0)\nT1: b0.pop()\n").unwrap();
         assert_eq!(held.holders, [vec![], vec![2], vec![], vec![]]);
+        assert!(held.readers.iter().all(Vec::is_empty));
         let clear = &held.moments[0].ways[0];
         assert_ne!(clear.refused.expect("it may be refused"), clear.to);
         assert_eq!(held.moments[0].ways[1].refused, None);
+    }
+
+    #[test]
+    fn a_lock_and_a_barrier_leave_fewer_orders() {
+        let steps = |lines: &[&str]| {
+            let all = of(&format!("b0 = bytearray()\n{}\n", lines.join("\n"))).unwrap();
+            all.moments.len()
+        };
+        assert_eq!(steps(&["T0: b0.append(1)", "T0: b0.append(2)", "T1: b0.append(3)"]), 9);
+        let locked = ["T0: with m0: b0.append(1)", "T0: with m0: b0.append(2)", "T1: with m0: b0.append(3)"];
+        assert_eq!(steps(&locked), 7);
+        assert_eq!(steps(&["T0: b0.append(1)", "T0: barrier: b0.append(2)", "T1: b0.append(3)"]), 4);
+        assert_eq!(steps(&["T0: b0.append(1)", "T1: barrier: b0.append(2)", "T0: b0.append(3)"]), 4);
+    }
+
+    #[test]
+    fn whoever_may_see_bytes_that_are_written_is_told() {
+        let lines = "b0 = bytearray(2)\nb1 = bytearray(2)\nv0 = memoryview(b0)\nT0: b0[0] = 1\nT1: v0.tolist()\nT1: len(b1)\n";
+        assert_eq!(of(lines).unwrap().readers[3], [4]);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! well unless some step wrote them while another one ran: then they are nobody's promise (clause D1), and any bytes do,
 //! as long as there are as many. Where they decide more than that (whether `remove` finds what it removes), nothing is
 //! known if no order is found, and that is said. The same holds where the model leaves a step out that the threads did.
+//! Under a lock of the program no step runs beside another one, so that their bytes are exact (clause D2).
 //!
 //! A step that is given a buffer holds an export of it from its begin to its end, which no single point in time stands
 //! for. So while it runs, what needs the object without exports may be refused, and then has changed nothing (S2).
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use super::linearize::{Linearization, Sequential, linearize};
@@ -172,10 +174,42 @@ pub fn judge(
     Verdict::Diverge(Divergence::new(subject, program, step, difference))
 }
 
-/// Whether some step wrote bytes in place while another one ran.
+/// Whether some step wrote bytes in place while another one ran that may have seen them.
 fn bytes_race(program: &Program, seen: &[Raced]) -> bool {
+    let memory = memory(&program.steps);
     let writes = |event: &&Raced| writes_in_place(program.steps[event.call].op);
-    seen.iter().filter(writes).any(|write| seen.iter().any(|other| overlap(write, other)))
+    let sees = |write: &Raced, other: &Raced| memory[write.call] & memory[other.call] != 0;
+    let is_seen = |write| seen.iter().any(|other| overlap(write, other) && sees(write, other));
+    seen.iter().filter(writes).any(is_seen)
+}
+
+/// The exporters whose memory each step may be about, a bit for each: those that it names, and those of which what it names
+/// was made. A copy is taken for what it was made of.
+pub(super) fn memory(steps: &[Step]) -> Vec<u8> {
+    const _: () = assert!(limits::EXPORTERS <= 8, "there is a bit for each exporter");
+    let mut behind: HashMap<Slot, u8> =
+        Slot::all(SlotKind::Exporter).map(|slot| (slot, 1 << slot.at())).collect();
+    let of = |step: &Step, behind: &HashMap<Slot, u8>| {
+        let mut all = 0;
+        step.find_needed(|slot| {
+            all |= behind.get(&slot).copied().unwrap_or(0);
+            false
+        });
+        all
+    };
+    loop {
+        let mut is_all = true;
+        for step in steps {
+            let Some(made) = step.dest else { continue };
+            let source = of(step, &behind);
+            let known = behind.entry(made).or_default();
+            is_all &= *known | source == *known;
+            *known |= source;
+        }
+        if is_all {
+            return steps.iter().map(|step| of(step, &behind)).collect();
+        }
+    }
 }
 
 /// Whether an operation writes bytes without the lock of the object.
@@ -233,4 +267,50 @@ fn is_made_of(steps: &[Step], slot: Slot, names: &impl Fn(Slot) -> bool) -> bool
     made.is_some_and(|at| {
         steps[at].find_needed(|source| names(source) || is_made_of(&steps[..at], source, names)).is_some()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::parse::parse;
+    use crate::subject::Version;
+
+    /// What is said of threads that saw this, each step of which ran at these times.
+    fn judged(lines: &str, saw: &[(u64, u64, Value)]) -> Verdict {
+        let program = parse(&format!("# buflock program 1\n# schedule concurrent\n{lines}")).unwrap();
+        let mut before = Model::new(Version::NEWEST);
+        let (mut seen, mut left) = (Vec::new(), saw.iter());
+        for (call, step) in program.steps.iter().enumerate() {
+            let Some(thread) = step.thread else {
+                before.step(step);
+                continue;
+            };
+            let (begun, ended, value) = left.next().unwrap().clone();
+            seen.push(Raced { thread, begun, ended, call, seen: Outcome::Value(value) });
+        }
+        judge("native", &program, &before, &seen, Vec::new())
+    }
+
+    const LINES: &str = "b0 = bytearray(b\"a\")\nb1 = bytearray(b\"a\")\nT0: b0[0] = 98\n";
+
+    #[test]
+    fn bytes_that_are_read_beside_a_write_are_nobodys_promise_and_others_are_exact() {
+        let stale = |line: &str, times: (u64, u64)| {
+            let read = (times.0, times.1, Value::Int(99));
+            judged(&format!("{LINES}{line}"), &[(0, 10, Value::None), read])
+        };
+        assert_eq!(stale("T1: b0[0]\n", (5, 15)), Verdict::Agree);
+        // After the write, as a lock of the program makes sure.
+        assert!(matches!(stale("T1: b0[0]\n", (11, 15)), Verdict::Diverge(_)));
+        // Of other memory.
+        assert!(matches!(stale("T1: b1[0]\n", (5, 15)), Verdict::Diverge(_)));
+    }
+
+    #[test]
+    fn the_memory_of_a_step_is_that_of_whatever_its_objects_were_made_of() {
+        let lines = "b0 = bytearray(2)\nb1 = bytearray(2)\nv0 = memoryview(b1)\nx0 = Lender(v0, \"lends\")\nT0: v4 = memoryview(x0)\n\
+                     T0: v4[0]\nT1: len(b0)\nT1: zlib.crc32(b\"a\")\n";
+        let program = parse(&format!("# buflock program 1\n# schedule concurrent\n{lines}")).unwrap();
+        assert_eq!(memory(&program.steps), [0, 0, 0b10, 0b10, 0b10, 0b10, 0b01, 0]);
+    }
 }

@@ -5,7 +5,7 @@
 //! slot that does not exist.
 
 use super::{
-    Answer, Arg, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Yields,
+    Answer, Arg, Guard, Hook, Op, Program, Protocol, Slot, SlotKind, Step, Yields,
     hook::{self, Gives, Part},
     limits,
     op::{ORDERS, PATTERNS, Role, STRUCT_FORMATS},
@@ -24,6 +24,11 @@ pub fn fixup(program: &mut Program) {
             None => None,
         };
         threads_started |= step.thread.is_some();
+        step.guard = match step.guard {
+            _ if step.thread.is_none() => Guard::None,
+            Guard::Lock(lock) => Guard::Lock(lock % limits::LOCKS),
+            guard => guard,
+        };
         fix_step(step);
     }
     if program.schedule.races() {
@@ -89,6 +94,7 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
                 method.steps.truncate(limits::HOOK_STEPS);
                 for inner in &mut method.steps {
                     inner.thread = None;
+                    inner.guard = Guard::None;
                     inner.expect = None;
                     fix_step_within(inner, depth + 1, kept);
                 }

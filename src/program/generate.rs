@@ -21,7 +21,7 @@ use self::argument::argument;
 use self::sketch::Sketch;
 use super::op::{On, Row, TABLE, Yields};
 use super::{
-    Allocator, Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Turns, fixup, limits, racing,
+    Allocator, Arg, Args, Guard, Op, Program, Schedule, Slot, SlotKind, Step, Turns, fixup, limits, racing,
 };
 
 /// A source of choices.
@@ -161,10 +161,47 @@ pub fn program(choices: &mut impl Choices, shape: Shape) -> Program {
         if threads > 1 && choices.chance(1, 2) {
             program.steps = preset::steps(choices, threads, steps);
         }
+        guard(choices, &mut program.steps);
         racing::separate(&mut program);
     }
     program
 }
+
+/// Puts the steps of threads of half of the programs under locks, or some of them at barriers.
+fn guard(choices: &mut impl Choices, steps: &mut [Step]) {
+    let style = choices.below(8);
+    if style > 3 {
+        return;
+    }
+    let start = steps.iter().position(|step| step.thread.is_some()).unwrap_or(steps.len());
+    let steps = &mut steps[start..];
+    if style < 2 {
+        // A lock is held over what a thread does at a stretch.
+        let mut at = 0;
+        while at < steps.len() {
+            let end = steps.len().min(at + 1 + choices.below(STRETCH) as usize);
+            steps[at..end].sort_by_key(|step| step.thread);
+            at = end;
+        }
+    }
+    let mut lock = 0;
+    for step in steps {
+        if choices.chance(1, 4) {
+            lock = choices.below(limits::LOCKS.into()) as u8;
+        }
+        step.guard = match style {
+            // All of them, so that nothing is left to chance.
+            0 => Guard::Lock(0),
+            1 if choices.chance(2, 3) => Guard::Lock(lock),
+            2 | 3 if choices.chance(1, 6) => Guard::Barrier,
+            3 if choices.chance(1, 2) => Guard::Lock(lock),
+            _ => Guard::None,
+        };
+    }
+}
+
+/// The most steps that are brought into the order of their threads at once.
+const STRETCH: u32 = 6;
 
 /// The most bytes that are drawn of a schedule.
 const TURNS: u32 = 32;
@@ -183,6 +220,15 @@ pub fn turn(choices: &mut impl Choices) -> u8 {
 /// One step that fits what has been done so far, for a mutator to insert.
 pub fn one_step(choices: &mut impl Choices, before: &[Step]) -> Step {
     step(choices, &Swarm::even(), &Sketch::after(before))
+}
+
+/// What a step of a thread is done beside, for a mutator.
+pub fn another_guard(choices: &mut impl Choices) -> Guard {
+    match choices.below(3) {
+        0 => Guard::None,
+        1 => Guard::Lock(choices.below(limits::LOCKS.into()) as u8),
+        _ => Guard::Barrier,
+    }
 }
 
 /// Another argument for `step`'s parameter number `position`, for a mutator.

@@ -13,6 +13,8 @@ pub const EXPORTS: u8 = 2;
 pub const ITERATORS: u8 = 2;
 /// Threads: `T0` to `T3`.
 pub const THREADS: u8 = 4;
+/// The program's own locks: `m0` and `m1`.
+pub const LOCKS: u8 = 2;
 /// Steps of one program; what is longer is cut by `fixup`.
 pub const STEPS: usize = 512;
 /// Bytes of a literal in a program.

@@ -9,6 +9,7 @@ pub mod arg;
 pub mod encode;
 pub mod fixup;
 pub mod generate;
+pub mod guard;
 pub mod hook;
 pub mod limits;
 pub mod mutate;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use allocator::Allocator;
 pub use arg::{Arg, Bounds, Float, Int, Slot, SlotKind};
+pub use guard::Guard;
 pub use hook::{Answer, Hook, Method, Protocol};
 pub use op::{Class, Op, Role, Syntax, Yields};
 pub use turns::Turns;
@@ -74,6 +76,8 @@ impl Schedule {
 pub struct Step {
     /// The thread, or `None` for a step that runs before the threads start.
     pub thread: Option<u8>,
+    /// What it is done beside where threads race; of no matter where they do not.
+    pub guard: Guard,
     /// What is done.
     pub op: Op,
     /// The slot it is done on; `None` exactly if the operation has no receiver.
@@ -107,9 +111,9 @@ impl Program {
 }
 
 impl Step {
-    /// A step before the threads start, with no expectation.
+    /// A step before the threads start, with no guard and no expectation.
     pub fn new(op: Op, receiver: Option<Slot>, args: Args, dest: Option<Slot>) -> Step {
-        Step { thread: None, op, receiver, args, dest, expect: None }
+        Step { thread: None, guard: Guard::None, op, receiver, args, dest, expect: None }
     }
 
     /// The thread that runs the step; what runs before the threads start runs on the first.

@@ -22,7 +22,9 @@ impl DefaultMutate for Program {
 impl Mutate<Program> for ProgramMutator {
     fn mutate(&mut self, candidates: &mut Candidates<'_>, program: &mut Program) -> Result<()> {
         let takes_turns = matches!(program.schedule, Schedule::Explored(_));
-        for vary in VARIATIONS.iter().chain(OF_TURNS.iter().filter(|_| takes_turns)) {
+        let races = program.schedule.races();
+        let of_races = OF_RACES.iter().filter(|_| races);
+        for vary in VARIATIONS.iter().chain(of_races).chain(OF_TURNS.iter().filter(|_| takes_turns)) {
             candidates.mutation(|context: &mut Context| {
                 vary(program, context.rng());
                 for step in &mut program.steps {
@@ -49,6 +51,9 @@ const VARIATIONS: &[fn(&mut Program, &mut Rng)] = &[
     change_slot,
     change_thread,
 ];
+
+/// What can be done where threads race.
+const OF_RACES: [fn(&mut Program, &mut Rng); 1] = [change_guard];
 
 /// What can be done to turns, where threads take them.
 const OF_TURNS: [fn(&mut Program, &mut Rng); 2] = [change_turns, change_turns];
@@ -144,6 +149,16 @@ fn change_thread(program: &mut Program, rng: &mut Rng) {
         for step in &mut program.steps[at..at + count] {
             step.thread = Some(thread);
         }
+    }
+}
+
+/// What a step is done beside and, half of the time, some of those after it.
+fn change_guard(program: &mut Program, rng: &mut Rng) {
+    if let Some(at) = position(program, rng) {
+        let guard = generate::another_guard(rng);
+        let most = (program.steps.len() - at).min(4) as u32;
+        let count = if rng.chance(1, 2) { 1 } else { 1 + rng.below(most) as usize };
+        program.steps[at..at + count].iter_mut().for_each(|step| step.guard = guard);
     }
 }
 

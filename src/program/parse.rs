@@ -13,7 +13,7 @@ use self::lex::{Kind, Span, Token, lex};
 
 use super::text::{ALLOCATOR, CONCURRENT, EXPLORED, HEADER, UNGUARDED, VERSION};
 use super::{
-    Allocator, Answer, Arg, Args, Expect, Float, Hook, Int, Method, Program, Protocol, Schedule, Slot,
+    Allocator, Answer, Arg, Args, Expect, Float, Guard, Hook, Int, Method, Program, Protocol, Schedule, Slot,
     SlotKind, Step, Syntax, Turns, Yields,
 };
 use super::{fixup, hook, limits, op, racing};
@@ -267,13 +267,14 @@ impl<'a> Parser<'a> {
             let reason = "lines without a thread run before the threads start";
             return Err(self.fail(format!("a thread such as `T0:` ({reason})")));
         }
+        let guard = if thread.is_some() { self.guard()? } else { Guard::None };
         let (call, dest) = self.statement()?;
         if self.token(0).kind != Kind::End {
             return Err(self.fail("the end of the line"));
         }
         let expect = self.expectation()?;
         let Call { row, receiver, args } = call;
-        let step = Step { thread, op: row.op, receiver, args, dest, expect };
+        let step = Step { thread, guard, op: row.op, receiver, args, dest, expect };
         if step.has_hooks() {
             let mut valid = step.clone();
             fixup::fix_step(&mut valid);
@@ -298,6 +299,27 @@ impl<'a> Parser<'a> {
         self.next += 1;
         self.need(":")?;
         Ok(Some(thread))
+    }
+
+    /// What a step of a thread is done beside.
+    fn guard(&mut self) -> Parsed<Guard> {
+        if self.is_name("barrier") {
+            self.next += 1;
+            self.need(":")?;
+            return Ok(Guard::Barrier);
+        }
+        let Kind::Name(name) = self.token(1).kind else { return Ok(Guard::None) };
+        let Some(digits) = name.strip_prefix('m').filter(|digits| self.is_name("with") && is_decimal(digits))
+        else {
+            return Ok(Guard::None);
+        };
+        self.next += 1;
+        let Some(lock) = small_index(digits, limits::LOCKS) else {
+            return Err(self.fail(format!("a lock of the program from m0 to m{}", limits::LOCKS - 1)));
+        };
+        self.next += 1;
+        self.need(":")?;
+        Ok(Guard::Lock(lock))
     }
 
     fn expectation(&self) -> Parsed<Option<Expect>> {

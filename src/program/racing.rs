@@ -6,10 +6,12 @@
 //!
 //! What a hook does would be several steps to other threads: such programs have none.
 //!
+//! At a barrier nobody is beside a step, so that it may be several to others.
+//!
 //! In lockstep the model is asked before each step, and what would end the process is left out. Threads that race ask
 //! nobody, so that they do not do what the model leaves out because of what it does to memory.
 
-use super::{Arg, Args, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, fixup, limits};
+use super::{Arg, Args, Guard, Op, Program, Schedule, Slot, SlotKind, Step, Syntax, Yields, fixup, limits};
 
 /// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
 /// make unreadable.
@@ -19,6 +21,9 @@ const NEVER: [Op; 3] = [Op::NewCArray, Op::ResizeCArray, Op::MapFile];
 /// `bytearray.__init__` empties an object and then fills it, and `with` looks at one and then releases it.
 const BEFORE: [Op; 7] =
     [Op::GetPointer, Op::FromContiguous, Op::FromMemory, Op::CopyData, Op::Advise, Op::Init, Op::With];
+
+/// Those of them that may be done at a barrier.
+const ALONE: [Op; 2] = [Op::Init, Op::With];
 
 /// The view that only this thread binds: the last slots of views, one for each thread.
 pub fn own_view(thread: u8) -> Slot {
@@ -60,13 +65,15 @@ pub fn separate(program: &mut Program) {
             // What was in a slot goes when the step is over, which to others is one step more.
             let (own, is_bound) = (own_view(thread), &mut bound[usize::from(thread)]);
             if step.dest == Some(own) && *is_bound && step.find_needed(|slot| slot == own).is_none() {
-                racing
-                    .push(Step { thread: Some(thread), ..Step::new(Op::Drop, Some(own), Args::new(), None) });
+                // It is under the same lock, lest that be left for it.
+                let guard = if step.guard == Guard::Barrier { Guard::None } else { step.guard };
+                let empty = Step::new(Op::Drop, Some(own), Args::new(), None);
+                racing.push(Step { thread: Some(thread), guard, ..empty });
             }
             *is_bound = step.dest == Some(own) || *is_bound && step.op != Op::Drop;
             racing.push(step);
         } else {
-            step.thread = None;
+            (step.thread, step.guard) = (None, Guard::None);
             share(&mut step, None);
             before.push(step);
         }
@@ -78,7 +85,7 @@ pub fn separate(program: &mut Program) {
 /// Whether a step may be done by this thread beside others; it is made so where that leaves its sense.
 fn may_race(step: &mut Step, thread: u8) -> bool {
     let binds_other = |slot: Slot| slot.kind != SlotKind::View;
-    if BEFORE.contains(&step.op) {
+    if BEFORE.contains(&step.op) && !(step.guard == Guard::Barrier && ALONE.contains(&step.op)) {
         return false;
     }
     match step.op.row().syntax {
@@ -119,12 +126,13 @@ fn share(step: &mut Step, thread: Option<u8>) {
 mod tests {
     use super::*;
     use crate::program::fixup::fixup;
-    use crate::program::generate::{Shape, nth};
+    use crate::program::generate::{Schedules, Shape, nth};
 
     #[test]
     fn threads_bind_and_empty_nothing_but_their_own_view() {
+        let shape = Shape { schedules: Schedules::Mixed, ..Shape::default() };
         for index in 0..2_000 {
-            let mut program = nth(4, index, Shape::default());
+            let mut program = nth(4, index, shape);
             separate(&mut program);
             let threads_start = program.steps.iter().position(|step| step.thread.is_some());
             let (before, racing) = program.steps.split_at(threads_start.unwrap_or(program.steps.len()));

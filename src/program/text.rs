@@ -268,12 +268,17 @@ impl Step {
         Statement(self).to_string()
     }
 
-    /// The step with its thread, `T0: b0.clear()`, but without its expectation.
+    /// The step as Python with what it is done beside: `with m0: b0.clear()`.
+    pub fn guarded(&self) -> String {
+        format!("{}{}", self.guard, Statement(self))
+    }
+
+    /// The same with its thread, `T0: b0.clear()`, but without its expectation.
     pub fn threaded(&self) -> String {
-        let statement = Statement(self);
+        let guarded = self.guarded();
         match self.thread {
-            Some(thread) => format!("T{thread}: {statement}"),
-            None => statement.to_string(),
+            Some(thread) => format!("T{thread}: {guarded}"),
+            None => guarded,
         }
     }
 }
@@ -336,7 +341,7 @@ mod tests {
     use crate::history::{ErrorClass, Value};
     use crate::program::op::{On, Role, Row, TABLE, Yields};
     use crate::program::parse::{ParseError, parse};
-    use crate::program::{Args, Op, SlotKind, limits};
+    use crate::program::{Args, Guard, Op, SlotKind, limits};
 
     const HUGE: Int = Int::Huge { negative: false };
 
@@ -679,7 +684,13 @@ mod tests {
                 3 => Some(Expect::Value(self.scalar().to_string().into())),
                 _ => None,
             };
-            Step { thread, op: row.op, receiver, args, dest: dest.map(|s| self.slot(&[s.kind])), expect }
+            let guard = match self.below(6) {
+                0 if thread.is_some() => Guard::Barrier,
+                1 if thread.is_some() => Guard::Lock(self.below(limits::LOCKS.into()) as u8),
+                _ => Guard::None,
+            };
+            let dest = dest.map(|slot| self.slot(&[slot.kind]));
+            Step { thread, guard, op: row.op, receiver, args, dest, expect }
         }
 
         fn program(&mut self) -> Program {

@@ -80,7 +80,7 @@ impl Race {
             let _ = write!(out, "{time:>9}");
             for (lane, busy) in busy.iter().enumerate() {
                 let cell = match (lane == own, end) {
-                    (true, false) => format!("┌{:>3} {}", act.step + 1, program.steps[act.step].statement()),
+                    (true, false) => format!("┌{:>3} {}", act.step + 1, program.steps[act.step].guarded()),
                     (true, true) => format!("└ {}", act.saw),
                     (false, _) => if *busy { "│" } else { "" }.to_owned(),
                 };

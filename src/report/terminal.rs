@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
     fn new(program: &'a Program, recording: &'a Recording, look: Look) -> Table<'a> {
         let threaded = program.steps.iter().any(|step| step.thread.is_some());
         let lanes = if threaded { usize::from(program.threads()) } else { 1 };
-        let longest = program.steps.iter().map(|step| step.statement().chars().count()).max().unwrap_or(0);
+        let longest = program.steps.iter().map(|step| step.guarded().chars().count()).max().unwrap_or(0);
         let room = look.width.saturating_sub(GUTTER + OBSERVED) / lanes;
         let column = longest.max(8).min(room.saturating_sub(GAP).max(12));
         let table = Table { program, recording, look, lanes, column };
@@ -127,10 +127,10 @@ impl<'a> Table<'a> {
         let told = self.recording.told.as_ref().filter(|told| told.step == Some(at));
         let whole = self.lanes * (self.column + GAP) - GAP;
         let cells: String = match step.thread {
-            None => pad(&cut(&step.statement(), whole), whole),
+            None => pad(&cut(&step.guarded(), whole), whole),
             Some(own) => {
                 let before = usize::from(own) * (self.column + GAP);
-                pad(&format!("{}{}", " ".repeat(before), cut(&step.statement(), self.column)), whole)
+                pad(&format!("{}{}", " ".repeat(before), cut(&step.guarded(), self.column)), whole)
             }
         };
         let mark = if told.is_some() { "►" } else { " " };

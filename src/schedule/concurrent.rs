@@ -1,7 +1,7 @@
 //! Concurrent: each thread runs its own steps in order, and the threads race.
 //!
 //! What runs is up to the machine; what can be made sure of is that the threads do meet. They are woken before a
-//! program begins, leave one gate together, and pause now and then for random moments, so that one program run many
+//! program begins, start together, and pause now and then for random moments, so that one program run many
 //! times does not run in one way.
 //!
 //! Every thread has a hand of its own on the objects of the run ([`Subject::forks`]). Which names it may bind is a
@@ -9,11 +9,11 @@
 
 use std::hint::spin_loop;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::{Host, Mailbox, run_own};
+use super::meeting::Meeting;
+use super::{Host, Mailbox, Pace, run_own};
 use crate::history::Raced;
 use crate::program::generate::{Choices, choices};
 use crate::program::{Op, Program, limits};
@@ -25,30 +25,13 @@ struct Lane {
     thread: u8,
     hand: Box<dyn Subject>,
     program: Arc<Program>,
-    gate: Arc<Gate>,
+    meeting: Arc<Meeting>,
     /// Operations that are left out.
     known: Arc<[Op]>,
     clock: Instant,
     /// What the pauses are drawn from.
     seed: u64,
     seen: Vec<Raced>,
-}
-
-/// Lets threads pass when all are there.
-#[derive(Debug)]
-struct Gate {
-    missing: AtomicUsize,
-}
-
-impl Gate {
-    fn pass(&self) {
-        self.missing.fetch_sub(1, Ordering::AcqRel);
-        let mut round = 0;
-        while self.missing.load(Ordering::Acquire) > 0 {
-            wait_a_moment(round);
-            round += 1;
-        }
-    }
 }
 
 /// Threads that wait for programs.
@@ -90,7 +73,7 @@ impl Crew {
             let seat = Seat::new(Arc::clone(&self.host), self.seats.len());
             self.seats.push(seat);
         }
-        let gate = Arc::new(Gate { missing: AtomicUsize::new(hands.len()) });
+        let meeting = Arc::new(Meeting::new(program, hands.len()));
         let clock = Instant::now();
         let seats = &self.seats[..hands.len()];
         let lanes: Vec<_> = hands
@@ -100,7 +83,7 @@ impl Crew {
                 thread,
                 hand,
                 program: Arc::clone(program),
-                gate: Arc::clone(&gate),
+                meeting: Arc::clone(&meeting),
                 known: Arc::clone(known),
                 clock,
                 seed: seed ^ u64::from(thread) << 56,
@@ -159,14 +142,19 @@ impl Lane {
 
     fn run(&mut self, host: &dyn Host) {
         let mut random = choices(self.seed);
-        host.detached(&mut || self.gate.pass());
-        let pause = || {
+        // They leave together.
+        host.detached(&mut || self.meeting.gather(0, &mut wait_a_moment));
+        let mut pause = || {
             if random.chance(1, 2) {
                 // Without it whoever holds the lock of an interpreter would run all its steps.
                 host.detached(&mut || (0..random.below(Lane::PAUSE)).for_each(|_| spin_loop()));
             }
         };
         let now = || self.clock.elapsed().as_nanos() as u64;
-        self.seen = run_own(self.thread, &self.program, &mut *self.hand, &self.known, now, pause);
+        // Whoever is waited for may wait for the lock of the interpreter.
+        let mut wait = |round| host.detached(&mut || wait_a_moment(round));
+        let pace = Pace { now: &now, pause: &mut pause, wait: &mut wait };
+        let meeting = (&*self.meeting, 1);
+        self.seen = run_own(self.thread, &self.program, &mut *self.hand, &self.known, meeting, pace);
     }
 }

@@ -14,12 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shuttle::scheduler::{PctScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::run_own;
+use super::meeting::Meeting;
+use super::{Pace, run_own};
 use crate::history::Raced;
 use crate::program::generate::{Choices, choices};
 use crate::program::turns::Log;
 use crate::program::{Program, Turns, limits};
 use crate::subject::Subject;
+use crate::sync::wait_a_moment;
 
 /// The stack of a thread, in bytes.
 const STACK: usize = 1 << 20;
@@ -171,14 +173,16 @@ pub fn run(program: &Arc<Program>, hands: Vec<Box<dyn Subject>>, chooser: &Choos
     config.failure_persistence = FailurePersistence::None;
     config.silence_warnings = true;
     let (table, clock) = (Arc::new(Mutex::new((Vec::new(), hands))), Arc::new(AtomicU64::new(0)));
+    let meeting = Arc::new(Meeting::new(program, lock(&table).1.len()));
     let (inside, program) = (Arc::clone(&table), Arc::clone(program));
     Runner::new(scribe, config).run(move || {
         let hands = std::mem::take(&mut lock(&inside).1);
         let start = |(mut hand, thread): (Box<dyn Subject>, u8)| {
-            let (program, clock) = (Arc::clone(&program), Arc::clone(&clock));
+            let (program, clock, meeting) = (Arc::clone(&program), Arc::clone(&clock), Arc::clone(&meeting));
             shuttle::thread::spawn(move || {
                 let now = || clock.fetch_add(1, Ordering::Relaxed);
-                (run_own(thread, &program, &mut *hand, &[], now, || ()), hand)
+                let pace = Pace { now: &now, pause: &mut || (), wait: &mut wait_a_moment };
+                (run_own(thread, &program, &mut *hand, &[], (&meeting, 0), pace), hand)
             })
         };
         let threads: Vec<_> = hands.into_iter().zip(0..).map(start).collect();

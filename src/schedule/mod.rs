@@ -4,27 +4,55 @@ pub mod concurrent;
 #[cfg(all(feature = "explored", not(loom)))]
 pub mod explored;
 pub mod lockstep;
+mod meeting;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::history::{Event, Outcome, Raced, Skip};
-use crate::program::{Op, Program};
+use crate::program::{Guard, Op, Program};
 use crate::subject::Subject;
+use meeting::Meeting;
+
+/// How a thread passes its time.
+struct Pace<'a> {
+    /// What time it is.
+    now: &'a dyn Fn() -> u64,
+    /// Called before each step.
+    pause: &'a mut dyn FnMut(),
+    /// Waits a moment for another thread, and is told how often it has.
+    wait: &'a mut dyn FnMut(u32),
+}
 
 /// Runs the steps of one thread of a program on its hand, and gives what it saw. `known` are operations that are left
-/// out; before each step, `pause` is called, and the time is asked for before and after it.
+/// out. Threads have gathered so often before.
 fn run_own(
     thread: u8,
     program: &Program,
     hand: &mut dyn Subject,
     known: &[Op],
-    now: impl Fn() -> u64,
-    mut pause: impl FnMut(),
+    (meeting, gathered): (&Meeting, usize),
+    pace: Pace<'_>,
 ) -> Vec<Raced> {
+    let Pace { now, pause, wait } = pace;
     let mut raced = Vec::with_capacity(program.steps.len());
-    let own = program.steps.iter().enumerate();
-    for (place, step) in own.filter(|(_, step)| step.thread == Some(thread)) {
+    let mut gathered = gathered;
+    let mut gather = |wait: &mut dyn FnMut(u32)| {
+        meeting.gather(gathered, wait);
+        gathered += 1;
+    };
+    for (place, step) in program.steps.iter().enumerate() {
+        let is_barrier = step.guard == Guard::Barrier;
+        if is_barrier {
+            gather(wait);
+        }
+        if step.thread != Some(thread) {
+            if is_barrier {
+                gather(wait);
+            }
+            continue;
+        }
         pause();
+        meeting.enter(place, wait);
         let begun = now();
         let seen = match step.find_needed(|slot| !hand.holds(slot)) {
             _ if known.contains(&step.op) => Outcome::Skipped(Skip::Known),
@@ -32,6 +60,10 @@ fn run_own(
             None => hand.step(step),
         };
         raced.push(Event { thread, begun, ended: now(), call: place, seen });
+        meeting.leave(place);
+        if is_barrier {
+            gather(wait);
+        }
     }
     raced
 }

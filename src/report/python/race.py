@@ -74,9 +74,9 @@ def overlap(one, other):
     return one[0] != other[0] and one[1] <= other[2] and other[1] <= one[2]
 
 
-def writes(events):
-    """Whether a step wrote bytes while another one ran: what is read then is nobody's promise."""
-    return any(one[3] in WRITERS and any(overlap(one, other) for other in events) for one in events)
+def bytes_raced(events):
+    """Whether a step wrote bytes while another one ran that may have seen them: which it saw then is nobody's promise."""
+    return any(other[3] in READERS.get(one[3], ()) and overlap(one, other) for one in events for other in events)
 
 
 def judge(lanes):
@@ -113,7 +113,11 @@ def judge(lanes):
             if after is not None and after not in behind:
                 behind.add(after)
                 way.append((after, front[:lane] + (front[lane] + 1,) + front[lane + 1:]))
-    return None if doubt or writes(events) else False
+    return None if doubt or bytes_raced(events) else False
+
+
+# All threads wait for each other.
+GATHER = None
 
 
 class Crew:
@@ -125,6 +129,7 @@ class Crew:
         self.is_over = False
         self.start = threading.Barrier(len(LANES) + 1)
         self.end = threading.Barrier(len(LANES) + 1)
+        self.place = threading.Barrier(len(LANES))
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.work, args=(lane,), daemon=True) for lane in range(len(LANES))]
         for thread in self.threads:
@@ -142,13 +147,21 @@ class Crew:
             while self.there < len(LANES):
                 give_way()
             seen = []
-            for number, text, function, needs in LANES[lane]:
+            for step in LANES[lane]:
+                if step is GATHER:
+                    self.place.wait()
+                    continue
+                number, text, function, needs, takes, leaves = step
                 if chance.random() < 0.5:
                     for _ in range(chance.randrange(100)):
                         pass
+                if takes:
+                    takes.acquire()
                 begun = now()
                 saw = try_step(function, needs)
                 seen.append((lane, begun, now(), number, saw))
+                if leaves:
+                    leaves.release()
             self.seen[lane] = seen
             self.end.wait()
 
@@ -167,7 +180,7 @@ class Crew:
 
 
 def draw(lanes):
-    texts = {number: text for lane in LANES for number, text, _, _ in lane}
+    texts = {step[0]: step[1] for lane in LANES for step in lane if step is not GATHER}
     events = sorted((event for lane in lanes for event in lane), key=lambda event: event[1])
     begin = events[0][1] if events else 0
     for lane, begun, ended, number, saw in events:

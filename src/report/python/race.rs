@@ -9,8 +9,9 @@ use std::fmt::Write;
 use super::{PRELUDE, TooManyOrders, at_rest, expected, function, imports, picture, string};
 use crate::history::{Outcome, Skip, Value};
 use crate::judge::orders::{Orders, orders};
-use crate::program::{Expect, Program, Step};
-use crate::report::{Place, Told};
+use crate::program::guard::{Guard, passages};
+use crate::program::{Expect, Program, Step, limits};
+use crate::report::{Place, Told, expectations};
 use crate::subject::{Model, Version};
 
 /// What such a script does that no program decides.
@@ -19,15 +20,14 @@ const RACE: &str = include_str!("race.py");
 /// The modules that it takes for that.
 const MODULES: [&str; 5] = ["queue", "random", "subprocess", "threading", "time"];
 
-/// The rest of the script, of which the head is there. `left_out` are steps that threads do not do, and `said` is what the
-/// model says of each step before they start.
+/// The rest of the script, of which the head is there.
 pub(super) fn script(
     out: &mut String,
     program: &Program,
     told: Option<&Told>,
-    (left_out, said): (&[usize], &[Expect]),
     version: Version,
 ) -> Result<(), TooManyOrders> {
+    let said = &expectations(program, version);
     // What ends a process, or is to be seen at rest, no order is asked about.
     let by_orders = told.is_none_or(|told| matches!(told.place, Place::Outcome | Place::State(_)));
     let orders = if by_orders {
@@ -35,18 +35,18 @@ pub(super) fn script(
         before.follow(program);
         let starts = program.steps.iter().filter(|step| step.thread.is_none());
         starts.for_each(|step| drop(before.step(step)));
-        Some(orders(&before, program, left_out).ok_or(TooManyOrders)?)
+        Some(orders(&before, program).ok_or(TooManyOrders)?)
     } else {
         None
     };
     imports(out, program, said, &MODULES);
     out.push_str(PRELUDE);
     out.push_str(RACE);
-    steps(out, program, left_out, said);
+    steps(out, program, said);
     out.push_str("\n# What steps may see.\n");
     match orders {
         Some(orders) => table(out, &orders),
-        None => out.push_str("SEEN, ORDERS, HOLDERS, WRITERS = [], [], {}, set()\n\n"),
+        None => out.push_str("SEEN, ORDERS, HOLDERS, READERS = [], [], {}, {}\n\n"),
     }
     at_rest(out, told);
     out.push_str("\n\nif __name__ == \"__main__\":\n    main()\n");
@@ -54,7 +54,8 @@ pub(super) fn script(
 }
 
 /// The steps as functions, and who does which.
-fn steps(out: &mut String, program: &Program, left_out: &[usize], said: &[Expect]) {
+fn steps(out: &mut String, program: &Program, said: &[Expect]) {
+    let passages = passages(&program.steps);
     let mut before = String::new();
     let mut lanes = vec![String::new(); program.threads().into()];
     for (at, (step, said)) in program.steps.iter().zip(said).enumerate() {
@@ -68,19 +69,25 @@ fn steps(out: &mut String, program: &Program, left_out: &[usize], said: &[Expect
             }
             continue;
         };
-        if left_out.contains(&at) {
-            let _ = writeln!(out, "\n\n# step {number}, left out: {}", step.threaded());
-            continue;
-        }
         function(out, &number.to_string(), step);
-        let lane = &mut lanes[usize::from(thread)];
-        let _ = writeln!(lane, "        ({number}, {text}, step_{number}, {}),", needs(step));
+        let name = |lock: Option<u8>| lock.map_or_else(|| "None".to_owned(), |lock| format!("m{lock}"));
+        let (takes, leaves) = (name(passages[at].takes), name(passages[at].leaves));
+        let row = format!("        ({number}, {text}, step_{number}, {}, {takes}, {leaves}),\n", needs(step));
+        for (lane, rows) in lanes.iter_mut().enumerate() {
+            let gather = if step.guard == Guard::Barrier { "        GATHER,\n" } else { "" };
+            let own = if lane == usize::from(thread) { &*row } else { "" };
+            rows.extend([gather, own, gather]);
+        }
     }
     let lanes: String = lanes.iter().map(|lane| format!("    [\n{lane}    ],\n")).collect();
+    let _ = write!(out, "\n\n# What is done before the threads start.\nBEFORE = [\n{before}]\n");
+    for lock in 0..limits::LOCKS {
+        let _ = writeln!(out, "m{lock} = threading.Lock()");
+    }
     let _ = write!(
         out,
-        "\n\n# What is done before the threads start.\nBEFORE = [\n{before}]\n\
-         # What each thread does, and what slots must be filled for it.\nLANES = [\n{lanes}]\n"
+        "# What each thread does, what slots must be filled for it, and which lock it takes before and leaves after.\n\
+         LANES = [\n{lanes}]\n"
     );
 }
 
@@ -121,20 +128,23 @@ fn table(out: &mut String, orders: &Orders) {
          # the one after it if it was refused since another step held its object; and at last what slots hold.\n\
          ORDERS = [\n{rows}]\n"
     );
-    let set = |places: &[usize]| {
-        let numbers: Vec<_> = places.iter().map(|place| (place + 1).to_string()).collect();
-        numbers.join(", ")
-    };
-    let held = orders.holders.iter().enumerate().filter(|(_, holders)| !holders.is_empty());
-    let held: Vec<_> = held.map(|(place, holders)| format!("{}: {{{}}}", place + 1, set(holders))).collect();
-    let writers: Vec<_> = (0..orders.writers.len()).filter(|&place| orders.writers[place]).collect();
     let _ = write!(
         out,
-        "# Which steps hold an object of a step as long as they run, and which write in place.\n\
-         HOLDERS = {{{}}}\nWRITERS = {{*[{}]}}\n\n",
-        held.join(", "),
-        set(&writers)
+        "# Which steps hold an object of a step as long as they run, and which may see bytes that it writes.\n\
+         HOLDERS = {}\nREADERS = {}\n\n",
+        others(&orders.holders),
+        others(&orders.readers)
     );
+}
+
+/// For each step, by its number, those of others.
+fn others(of: &[Vec<usize>]) -> String {
+    let row = |(place, others): (usize, &Vec<usize>)| {
+        let numbers: Vec<_> = others.iter().map(|place| (place + 1).to_string()).collect();
+        (!others.is_empty()).then(|| format!("{}: {{{}}}", place + 1, numbers.join(", ")))
+    };
+    let rows: Vec<_> = of.iter().enumerate().filter_map(row).collect();
+    format!("{{{}}}", rows.join(", "))
 }
 
 /// What a step may see, as the script takes it.
@@ -155,8 +165,8 @@ mod tests {
 
     #[test]
     fn a_race_is_held_against_all_orders_of_its_steps() {
-        let lines = "b0 = bytearray(b\"ab\")\nv0 = memoryview(b0)\nT0: v0.release()\nT0: b0[0] = 7\nT1: b0.clear()\n\
-                     T1: zlib.crc32(b0)\n";
+        let lines = "b0 = bytearray(b\"ab\")\nv0 = memoryview(b0)\nT0: with m0: v0.release()\n\
+                     T0: with m0: b0[0] = 7\nT1: b0.clear()\nT1: zlib.crc32(b0)\nT0: barrier: len(b0)\n";
         let program = parse(&format!("# buflock program 1\n# schedule concurrent\n{lines}")).unwrap();
         let script = script(&program, None, &[], Version::NEWEST, "Python 3.15.0").unwrap();
         let steps = &script[script.find("\ndef step_1").unwrap()..];

@@ -5,8 +5,13 @@
 //!
 //! - `harness / raw C API`: steps per second of model, native exporters and CPython with full
 //!   comparison, over those of the same steps driven straight through the C API, nothing observed;
+//! - `races / raw C API on as many threads`: the same of threads that race, over threads that do the same steps at once
+//!   and look at nothing;
 //! - `lockstep / bare ping-pong`: the time of a hand-over between the threads of a program, over
 //!   that of a hand-over between two threads that do nothing else.
+
+#[path = "speed/races.rs"]
+mod races;
 
 use std::ffi::CString;
 use std::hint::black_box;
@@ -57,6 +62,9 @@ fn main() {
         ];
         for (title, programs, label) in mixes.into_iter().filter(|(.., label)| wanted(label)) {
             compare(title, &interpreter, programs, label);
+        }
+        if wanted("races / raw C API") {
+            races::compare(&interpreter);
         }
         if only.is_some() {
             return;
@@ -153,11 +161,13 @@ fn ran(check: &mut Check, program: &Arc<Program>) -> Vec<Ran> {
 
 /// The same steps through the C API, with nothing observed.
 struct RawLoop {
-    slots: [[*mut ffi::PyObject; 8]; 4],
+    slots: [[*mut ffi::PyObject; 8]; SlotKind::ALL.len()],
     names: Vec<*mut ffi::PyObject>,
 }
 
 impl RawLoop {
+    const EMPTY: [[*mut ffi::PyObject; 8]; SlotKind::ALL.len()] = [[ptr::null_mut(); 8]; SlotKind::ALL.len()];
+
     fn new() -> RawLoop {
         let name = |op: Op| {
             // SAFETY: this thread is attached; the names are C strings.
@@ -174,7 +184,7 @@ impl RawLoop {
                 }
             }
         };
-        RawLoop { slots: [[ptr::null_mut(); 8]; 4], names: Op::all().map(name).collect() }
+        RawLoop { slots: RawLoop::EMPTY, names: Op::all().map(name).collect() }
     }
 
     fn slot(&mut self, slot: Slot) -> &mut *mut ffi::PyObject {
@@ -188,11 +198,19 @@ impl RawLoop {
     }
 
     fn run(&mut self, program: &Program, ran: &[Ran]) {
-        for (step, &ran) in program.steps.iter().zip(ran).filter(|(_, ran)| **ran != Ran::LeftOut) {
+        self.do_steps(&program.steps, ran);
+        self.clear();
+    }
+
+    fn do_steps(&mut self, steps: &[Step], ran: &[Ran]) {
+        for (step, &ran) in steps.iter().zip(ran).filter(|(_, ran)| **ran != Ran::LeftOut) {
             // SAFETY: this thread is attached, and the slots that the step names are filled, since the
             // model ran it.
             unsafe { self.step(step, ran == Ran::Stored) };
         }
+    }
+
+    fn clear(&mut self) {
         for slot in self.slots.iter_mut().rev().flatten() {
             // SAFETY: this thread is attached; a slot owns what it holds.
             unsafe { ffi::Py_XDECREF(std::mem::replace(slot, ptr::null_mut())) };

@@ -160,38 +160,13 @@ fn repeated(version: Version, flavour: Flavour, length: usize, times: isize) -> 
 
 /// `bytearray_extend`: a buffer is held while the memory grows, anything else is read first.
 fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
-    let append = |heap: &mut H, bytes: &[u8]| {
-        heap.operate(slot, |memory| {
-            if bytes.is_empty() {
-                return Ok(Value::None);
-            }
-            if memory.length() + bytes.len() > limits::LENGTH {
-                return Err(TOO_LONG);
-            }
-            memory.splice(memory.length(), 0, bytes)?;
-            Ok(Value::None)
-        })
-    };
     match arg {
         // Of itself it takes a copy.
         Arg::Slot(other) if other.kind == SlotKind::Exporter && heap.same(slot, *other) => {
             let bytes = contents(heap, slot);
-            append(heap, &bytes)
+            append(heap, slot, usize::MAX, &bytes)
         }
-        _ if is_exporter(heap, arg) => {
-            let memory =
-                arg.hook().filter(|_| goes_by_the_end_from_before(heap)).map(|_| heap.replaced(slot));
-            let added = super::with_buffer(heap, arg, super::Request::Simple, |heap, _, bytes| {
-                if memory.is_some_and(|memory| memory != heap.replaced(slot)) {
-                    return Err(Stop::Skip(Skip::Known));
-                }
-                append(heap, bytes)
-            });
-            match added {
-                Ok(result) => result,
-                Err(reason) => Err(reason.replaced_by(ErrorClass::TypeError)),
-            }
-        }
+        _ if is_exporter(heap, arg) => extend_by_buffer(heap, slot, arg),
         _ => {
             let mut room = usize::MAX;
             let bytes = byte_items_after(heap, arg, |heap| {
@@ -204,15 +179,38 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             if loses && heap.is_guarded() && heap.nesting().depth > 0 {
                 return Err(Stop::Skip(Skip::Known));
             }
-            append(heap, &bytes)
+            append(heap, slot, usize::MAX, &bytes)
         }
     }
 }
 
-/// Whether what a `__buffer__` has done to a bytearray that is extended by it may break its memory: before gh-153578 its end
-/// was looked for before that.
-fn goes_by_the_end_from_before<H: Heap>(heap: &H) -> bool {
-    heap.is_guarded() && !heap.version().has(&[(13, 16), (14, 8), (15, 1)])
+/// What a buffer holds goes to where the end was before it was asked for, or to the end if that comes first. Before gh-153578
+/// only the former was looked at, which breaks the memory of what has become shorter.
+fn extend_by_buffer<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
+    let end = heap.operate(slot, |memory| memory.length());
+    let added = super::with_buffer(heap, arg, super::Request::Simple, |heap, _, bytes| {
+        let breaks = heap.is_guarded() && !heap.version().has(&[(13, 16), (14, 8), (15, 1)]);
+        if breaks && heap.operate(slot, |memory| memory.length()) < end {
+            return Err(Stop::Skip(Skip::Known));
+        }
+        append(heap, slot, end, bytes)
+    });
+    added.unwrap_or_else(|reason| Err(reason.replaced_by(ErrorClass::TypeError)))
+}
+
+/// Puts bytes at a place, or at the end if that comes first.
+fn append<H: Heap>(heap: &mut H, slot: Slot, place: usize, bytes: &[u8]) -> Result {
+    heap.operate(slot, |memory| {
+        let length = memory.length();
+        if bytes.is_empty() {
+            return Ok(Value::None);
+        }
+        if length + bytes.len() > limits::LENGTH {
+            return Err(TOO_LONG);
+        }
+        memory.splice(place.min(length), 0, bytes)?;
+        Ok(Value::None)
+    })
 }
 
 /// `PyByteArray_Concat` and `bytes_concat` hold both buffers, the first while they ask for the other. Whatever is wrong with
@@ -235,16 +233,17 @@ fn concatenated<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result<Vec<u8>>
 /// `bytearray_strip_impl_helper`: what is left is copied when the buffer has been given back, whatever became of the memory
 /// by then. Where a `__release_buffer__` has changed that, it is left out.
 fn stripped<H: Heap>(heap: &mut H, slot: Slot, chars: Option<&Arg>) -> Result<Vec<u8>> {
-    let chars = match chars {
+    let given = match chars {
         None | Some(Arg::None) => return Ok(search::strip(&contents(heap, slot), search::is_space).to_vec()),
-        Some(chars) => chars,
+        Some(given) => given,
     };
-    let mut memory = None;
-    let kept = with_bytes(heap, chars, |heap, chars| {
-        memory = heap.is_guarded().then(|| heap.replaced(slot));
+    let memory = |heap: &mut H| heap.is_guarded().then(|| (heap.replaced(slot), contents(heap, slot)));
+    let mut before = None;
+    let kept = with_bytes(heap, given, |heap, chars| {
+        before = given.hook().and_then(|_| memory(heap));
         Ok(search::strip(&contents(heap, slot), |byte| chars.contains(&byte)).to_vec())
     })?;
-    if memory.is_some_and(|memory| memory != heap.replaced(slot)) {
+    if before.is_some() && before != memory(heap) {
         return Err(Stop::Skip(Skip::Known));
     }
     Ok(kept)

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use crate::history::{History, Observation, Outcome};
 use crate::judge::permitted::Catalogue;
 use crate::judge::permitted::Standing;
-use crate::judge::{Difference, Divergence, Verdict, compare};
+use crate::judge::{self, Difference, Divergence, Verdict, compare};
 use crate::program::{Op, Program};
+use crate::sanitizer::Alarm;
 use crate::schedule::concurrent::Crew;
 use crate::schedule::lockstep::{Baton, Lockstep};
-use crate::schedule::{Host, NoHost};
+use crate::schedule::{Host, NoHost, place as places};
 use crate::subject::{Model, Native, Subject, Trace, Unrest, Version};
 
 /// Is told where a run is, so that somebody knows when the process dies.
@@ -24,6 +25,9 @@ pub trait Watch: Send + 'static {
     /// The step at this place is about to run; past the last, the run comes to rest.
     fn at(&self, step: usize);
 }
+
+/// Gives what a sanitizer has said since it was last asked, where there is one that lets a process go on.
+pub type Alarms = Box<dyn FnMut() -> Vec<Alarm> + Send>;
 
 /// How many programs one subject runs before the next one does. Each begins with caches that are full of the code of
 /// the one before it, which is felt over a single program of some thirty steps.
@@ -69,6 +73,7 @@ struct Run {
     /// What the subjects saw of the step under way, and the messages of their errors; only for the record.
     seen: Option<Vec<(Outcome, Option<String>)>>,
     watch: Option<Box<dyn Watch>>,
+    alarms: Option<Alarms>,
     counts: Vec<[u64; OUTCOMES]>,
     tally: Tally,
 }
@@ -84,6 +89,8 @@ struct Case {
     divergence: Option<Box<Divergence>>,
     /// A divergence that came out at rest; what came out at a step counts for more.
     unrest: Option<Box<Divergence>>,
+    /// What a sanitizer has seen.
+    alarms: Vec<Divergence>,
 }
 
 /// `ok`, `skipped`, and one for each class of errors.
@@ -107,6 +114,7 @@ impl Check {
             record: None,
             seen: None,
             watch: None,
+            alarms: None,
             counts: vec![[0; OUTCOMES]; Op::all().count()],
             tally: Tally::default(),
         };
@@ -140,6 +148,13 @@ impl Check {
     #[must_use]
     pub fn with_watch(mut self, watch: Box<dyn Watch>) -> Check {
         self.idle().watch = Some(watch);
+        self
+    }
+
+    /// With a sanitizer that is listened to.
+    #[must_use]
+    pub fn with_alarms(mut self, alarms: Alarms) -> Check {
+        self.idle().alarms = Some(alarms);
         self
     }
 
@@ -178,7 +193,7 @@ impl Check {
             }
             self.go(first, programs, None);
             for place in 0..programs.len() {
-                let divergence = self.idle().cases[place].divergence.take();
+                let divergence = self.diverged(place);
                 told(first + place, self.verdict(divergence));
             }
             first += programs.len();
@@ -196,7 +211,7 @@ impl Check {
         }
         let record = Vec::with_capacity(program.steps.len());
         let record = self.go(0, std::slice::from_ref(program), Some(record));
-        let divergence = self.idle().cases[0].divergence.take();
+        let divergence = self.diverged(0);
         (self.verdict(divergence), record.expect("the record was asked for"))
     }
 
@@ -239,6 +254,18 @@ impl Check {
         let record = run.record.take();
         self.run = Some(run);
         record
+    }
+
+    /// In what a program that has ended diverged, if it did. Of several ways, one that nobody knows counts for more.
+    fn diverged(&mut self, place: usize) -> Option<Box<Divergence>> {
+        let case = &mut self.idle().cases[place];
+        let (first, alarms) = (case.divergence.take(), std::mem::take(&mut case.alarms));
+        if alarms.is_empty() {
+            return first;
+        }
+        let mut all: Vec<_> = first.into_iter().chain(alarms.into_iter().map(Box::new)).collect();
+        let place = all.iter().position(|divergence| !self.knows(divergence)).unwrap_or(0);
+        Some(all.swap_remove(place))
     }
 
     fn verdict(&self, divergence: Option<Box<Divergence>>) -> Verdict {
@@ -335,11 +362,13 @@ impl Case {
                 watch.at(at);
             }
             let step = &program.steps[at];
-            let (found, nested) = if step.has_hooks() {
-                subject.hooked_step(step, self.trace.nested(at))
-            } else {
-                (subject.step(step), Vec::new())
-            };
+            let (found, nested) = places::at(at, || {
+                if step.has_hooks() {
+                    subject.hooked_step(step, self.trace.nested(at))
+                } else {
+                    (subject.step(step), Vec::new())
+                }
+            });
             if let Some(seen) = seen {
                 let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
                 seen.push((found.clone(), message));
@@ -369,6 +398,13 @@ impl Case {
         }
         if subject.grown(false) > 0 && self.divergence.is_none() && self.unrest.is_none() {
             self.unrest = self.leak(subject, watch);
+        }
+    }
+
+    /// Takes up what a sanitizer has said while a subject ran.
+    fn hear(&mut self, subject: &str, alarms: &mut Option<Alarms>) {
+        for alarm in alarms.iter_mut().flat_map(|alarms| alarms()) {
+            self.alarms.extend(judge::alarm(subject, &self.program, alarm));
         }
     }
 
@@ -429,7 +465,7 @@ impl Run {
 
     /// Runs all the programs on one subject after the other. They have one thread, which is the caller's.
     fn stretch(&mut self, first: usize) {
-        let Run { cases, subjects, watch, .. } = self;
+        let Run { cases, subjects, watch, alarms, .. } = self;
         let (cases, watch) = (&mut cases[..self.under_way], watch.as_deref());
         let mut ends: smallvec::SmallVec<[usize; AT_A_STRETCH]> =
             cases.iter().map(|case| case.program.steps.len()).collect();
@@ -440,6 +476,7 @@ impl Run {
                 }
                 *end = case.run_on(&mut **subject, *end, watch, &mut None);
                 case.rest(&mut **subject, watch);
+                case.hear(subject.name(), alarms);
             }
         }
         for (case, end) in cases.iter_mut().zip(ends) {
@@ -468,6 +505,7 @@ impl Run {
     fn rest(&mut self) {
         for subject in &mut self.subjects {
             self.cases[0].rest(&mut **subject, self.watch.as_deref());
+            self.cases[0].hear(subject.name(), &mut self.alarms);
         }
     }
 

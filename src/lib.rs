@@ -15,6 +15,8 @@
 //! [`report`] says it to people; [`check`] is the one entry point to all of it, and [`shrink`]
 //! makes what it finds small. A [`hunt`] shows that what is planted in the exporters is found.
 //!
+//! What a [`sanitizer`] says while a subject runs is an observation as well.
+//!
 //! There is no Python in this package: `buflock-oracle` brings CPython as a subject, in workers that the command
 //! of `buflock-cli` starts and that speak the [`protocol`] with it.
 
@@ -27,6 +29,7 @@ pub mod judge;
 pub mod program;
 pub mod protocol;
 pub mod report;
+pub mod sanitizer;
 pub mod schedule;
 pub mod shrink;
 pub mod subject;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use buflock::program::generate::Schedules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::python::Sanitizer;
+
 /// Runs multi-thread programs of buffer operations on Rust exporters and on your CPython, and reports
 /// every place where the two disagree.
 #[derive(Debug, Parser)]
@@ -32,6 +34,9 @@ pub enum Command {
     Shrink(OneOut),
     /// Write a Python script that shows the difference without buflock
     Repro(OneOut),
+    /// Build instrumented Pythons, for --python
+    #[command(subcommand)]
+    Python(Python),
     /// Plant each fault in the Rust exporters, and see how long it takes to find it
     #[cfg(feature = "faults")]
     Faults(Faults),
@@ -109,6 +114,10 @@ pub struct Run {
 /// What all workers have in common.
 #[derive(Debug, Clone, Args)]
 pub struct Workers {
+    /// A Python that `buflock python build` has made, by the beginning of its id, in place of the one that PyO3 takes.
+    /// The worker is built for it, which needs cargo and the source of buflock, and a nightly Rust for a sanitizer
+    #[arg(long, value_name = "ID")]
+    pub python: Option<String>,
     /// What to run on, besides the model. Beside cpython, pynative runs one generated program in eight
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "native,cpython,pynative",
           value_parser = ["native", "cpython", "pynative"])]
@@ -116,9 +125,9 @@ pub struct Workers {
     /// A worker that makes no progress for so many seconds is ended, and that is a finding
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     pub hang_limit: f64,
-    /// A worker whose resident memory is larger is ended, and that is a finding
-    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
-    pub memory_limit: u64,
+    /// A worker whose resident memory is larger is ended, and that is a finding [default: 1024, or 4096 with a sanitizer]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
+    pub memory_limit: Option<u64>,
 }
 
 impl Workers {
@@ -157,6 +166,48 @@ pub struct OneOut {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub workers: Workers,
+}
+
+/// `buflock python`
+#[derive(Debug, Subcommand)]
+pub enum Python {
+    /// Build a CPython as a static library that counts coverage, with a sanitizer; prints its id
+    Build(BuildPython),
+    /// Show those that are built
+    List,
+    /// Remove some
+    Rm {
+        /// Their ids, or as much of each as tells it from the others
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+}
+
+/// `buflock python build`
+#[derive(Debug, Args)]
+#[group(id = "origin", required = true, args = ["version", "source"])]
+pub struct BuildPython {
+    /// A release, which is downloaded from python.org unless it has been
+    #[arg(long, value_name = "V")]
+    pub version: Option<String>,
+    /// A source tree or a tarball of one
+    #[arg(long, value_name = "PATH", conflicts_with = "version")]
+    pub source: Option<PathBuf>,
+    /// The checksum of a release that is not known here
+    #[arg(long, value_name = "DIGEST", conflicts_with = "source")]
+    pub sha256: Option<String>,
+    /// Without the GIL
+    #[arg(long)]
+    pub free_threaded: bool,
+    /// What watches over its memory
+    #[arg(long, value_enum, default_value_t = Sanitizer::Address)]
+    pub sanitizer: Sanitizer,
+    /// With CPython's own checks, which end it where something is wrong
+    #[arg(long)]
+    pub debug: bool,
+    /// How many compilers run at once [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
 }
 
 /// `buflock faults`

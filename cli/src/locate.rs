@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::error::Failure;
-use super::python::Python;
+use super::python::{Built, Python};
 
 const NAME: &str = "buflock-worker";
 /// How long a build may take before it is shown.
@@ -81,14 +81,95 @@ pub fn build(python: Option<&Python>) -> Result<(), Failure> {
         command.env("PYO3_PYTHON", &python.executable);
         typed = format!("PYO3_PYTHON={} {typed}", python.executable);
     }
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::environment(format!("failed to build {NAME}: {error}"), typed.clone())
+    watch(command).map_err(|why| Failure::environment(format!("failed to build {NAME}: {why}"), typed))
+}
+
+/// The worker for a Python that `buflock python build` has made: one that is linked to it, and that is built with the same
+/// sanitizer. The standard library of Rust is as it is shipped, without.
+pub fn build_for(built: &Built) -> Result<Located, Failure> {
+    let id = &built.facts.id;
+    let Some(folder) = checkout() else {
+        return Err(Failure::environment(
+            format!(
+                "a worker for {id} is built from the source of buflock, which is gone from where this was built"
+            ),
+            format!("cargo run --release -- run --python {id}, in a checkout of buflock"),
+        ));
     };
+    let sanitizer = built.facts.sanitizer.rust();
+    let (mut command, toolchain) = match sanitizer {
+        Some(_) => (rust("cargo")?, " +nightly"),
+        None => (Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), ""),
+    };
+    let host = host(sanitizer.is_some())?;
+    // What is built for another target than what builds it is built with these flags alone.
+    let flags = sanitizer.map(|name| {
+        format!("-Zsanitizer={name} -Cunsafe-allow-abi-mismatch=sanitizer -Cforce-frame-pointers=yes")
+    });
+    let target = beside()?.parent().and_then(Path::parent).unwrap_or(folder).join("python").join(id);
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    command.args(["build", "-p", "buflock-oracle", "--bin", NAME, "--profile", profile, "--target", &host]);
+    command.arg("--target-dir").arg(&target).current_dir(folder);
+    command.env("PYO3_CONFIG_FILE", built.configuration()).env_remove("PYO3_PYTHON");
+    command.env("RUSTFLAGS", flags.as_deref().unwrap_or_default());
+    // Most of the time is spent in C, and linking all at once would take minutes.
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    // PyO3 supports no 3.13 without the GIL, and works.
+    command.env("UNSAFE_PYO3_SKIP_VERSION_CHECK", "1");
+    let typed = format!(
+        "PYO3_CONFIG_FILE={} RUSTFLAGS=\"{}\" UNSAFE_PYO3_SKIP_VERSION_CHECK=1 cargo{toolchain} build -p buflock-oracle --bin {NAME} --target {host}",
+        built.configuration().display(),
+        flags.unwrap_or_default()
+    );
+    watch(command)
+        .map_err(|why| Failure::environment(format!("failed to build {NAME} for {id}: {why}"), typed))?;
+    let inner = if cfg!(debug_assertions) { "debug" } else { "release" };
+    Ok(Located { path: target.join(host).join(inner).join(NAME), checkout: false })
+}
+
+/// A tool of the nightly Rust, which alone has sanitizers.
+fn rust(tool: &str) -> Result<Command, Failure> {
+    let next = "rustup toolchain install nightly";
+    let mut probe = Command::new("rustup");
+    let probe = probe.args(["run", "nightly", "rustc", "--version"]).stdin(Stdio::null()).output();
+    let why = match probe {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("failed to start rustup: {error}")),
+    };
+    if let Some(why) = why {
+        return Err(Failure::environment(
+            format!("a worker with a sanitizer needs a nightly Rust: {why}"),
+            next,
+        ));
+    }
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", tool]);
+    // What `cargo run` says of its own toolchain.
+    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// What the toolchain builds for.
+fn host(nightly: bool) -> Result<String, Failure> {
+    let mut rustc = if nightly { rust("rustc")? } else { Command::new("rustc") };
+    let output = rustc.arg("-vV").stdin(Stdio::null()).output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    said.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::environment("rustc does not say what it builds for", "rustc -vV"))
+}
+
+/// Runs a build; if it fails, gives what it said.
+fn watch(mut command: Command) -> Result<(), String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(&error))?;
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
     let said = child.stderr.take().map(overhear).unwrap_or_default();
-    let status = child.wait().map_err(|error| failed(&error))?;
-    if status.success() { Ok(()) } else { Err(failed(&format!("cargo ended with {status}\n{said}"))) }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("cargo ended with {status}\n{said}")) }
 }
 
 /// Reads what a build says, and shows it once it takes long.

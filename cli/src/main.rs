@@ -57,6 +57,7 @@ fn dispatch(command: Option<Command>) -> Result<Ending, Failure> {
         Some(Command::Show(args)) => show::show(&args),
         Some(Command::Shrink(args)) => show::shrink(&args),
         Some(Command::Repro(args)) => show::repro(&args),
+        Some(Command::Python(args)) => python::python(&args),
         #[cfg(feature = "faults")]
         Some(Command::Faults(args)) => faults::faults(&args),
     }

@@ -17,6 +17,7 @@ use super::error::Failure;
 use super::stop::Stop;
 use super::worker::{End, Worker};
 use buflock::protocol::{Batch, Found, Reply, Request};
+use buflock::report::Death;
 
 /// What is to be run, and how far it is.
 #[derive(Debug)]
@@ -44,14 +45,10 @@ pub enum Event {
     Found(Found),
     /// A worker died, at this program and step.
     Fault {
-        /// How.
-        what: String,
+        /// How, and at which step.
+        death: Death,
         /// Which program.
         index: u64,
-        /// Which step.
-        step: usize,
-        /// The last of what it wrote to its standard error.
-        said: Option<String>,
     },
     /// The run cannot go on.
     Failed(Failure),
@@ -112,11 +109,12 @@ impl Part<'_> {
                     return Err(Failure::environment(why, "cargo build --release --workspace --bins"));
                 }
                 End::Fault { what, index, step, said } => {
+                    let death = Death { what, said, step };
                     // A death before the first program of this part is reported as of that program.
                     let judged = judged.min(part.end - 1);
                     let index = index.clamp(judged, part.end - 1);
                     self.tell(Event::Batch(self.recount(part.start..judged, Some((index, step)), &found)));
-                    self.tell(Event::Fault { what, index, step, said });
+                    self.tell(Event::Fault { death, index });
                     // Those that it was in the midst of, and those that it had not begun.
                     left.extend([index + 1..part.end, judged..index]);
                 }

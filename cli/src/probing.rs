@@ -1,10 +1,12 @@
 //! Asks workers about single programs: for replay, for reports and for shrinking.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buflock::check::Frequency;
+use buflock::judge::permitted::Catalogue;
 use buflock::program::Program;
-use buflock::report::{Finding, Kind, Recording};
+use buflock::report::{Death, Finding, Kind, Recording};
 
 use super::crew::Crew;
 use super::error::Failure;
@@ -44,13 +46,27 @@ pub struct Facts {
     pub python: String,
     /// What programs run on, besides the model.
     pub subjects: Vec<String>,
+    /// The known bugs that such a build can show.
+    pub catalogue: Arc<Catalogue>,
 }
 
 impl Started {
     /// What is known of the interpreter.
     pub fn facts(&self) -> Facts {
         let subjects = self.recipe.workers.subjects.clone();
-        Facts { version: self.version, python: self.python(), subjects }
+        let known = Catalogue::parse([KNOWN]).expect("a test reads it");
+        let catalogue = Arc::new(known.for_build(self.worker.hello.free_threaded));
+        Facts { version: self.version, python: self.python(), subjects, catalogue }
+    }
+}
+
+/// The catalogue, which the workers have as well. A worker that died cannot say whether it was known to.
+const KNOWN: &str = include_str!("../../oracle/known/cpython.toml");
+
+impl Facts {
+    /// The end of a worker that ran a program.
+    pub fn fault(&self, death: &Death, program: &Program) -> Finding {
+        Finding::fault(death, &self.subjects, program, self.version, &self.python, &self.catalogue)
     }
 }
 
@@ -86,9 +102,7 @@ impl<'a> Prober<'a> {
                 Ok(Some(Fate::Ran(Box::new(recording))))
             }
             (Err(End::Fault { what, step, said, .. }), _) => {
-                let Facts { version, python, subjects } = self.facts;
-                let mut finding = Finding::fault(&what, subjects, program, step, *version, python);
-                finding.told.message = said;
+                let finding = self.facts.fault(&Death { what, said, step }, program);
                 Ok(Some(Fate::Died(Box::new(finding))))
             }
             (Err(End::Stopped), _) => Ok(None),

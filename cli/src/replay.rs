@@ -83,7 +83,7 @@ fn one(
     }
     let Some(fate) = prober.probe(program)? else { return Ok(false) };
     let told = match &fate {
-        Fate::Died(finding) => Some((&finding.told, None)),
+        Fate::Died(finding) => Some((&finding.told, finding.known.as_deref())),
         Fate::Ran(recording) => recording.told.as_ref().map(|told| (told, recording.known.as_deref())),
     };
     let permitted = matches!(&fate, Fate::Ran(recording) if recording.permitted);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use buflock::program::generate::{self, Shape};
 use buflock::report::json::{Python, Summary};
-use buflock::report::{Finding, Origin};
+use buflock::report::{Death, Finding, Origin};
 
 use super::args::{Format, Run};
 use super::crew::Crew;
@@ -85,7 +85,6 @@ struct Count<'a> {
     begun: Instant,
     findings: Findings,
     summary: Summary,
-    subjects: Vec<String>,
 }
 
 impl<'a> Count<'a> {
@@ -93,7 +92,7 @@ impl<'a> Count<'a> {
         let python =
             Python { version: hello.version.clone(), free_threaded: hello.free_threaded, debug: hello.debug };
         let summary = Summary { python, seed: job.seed, ..Summary::default() };
-        Count { job, facts, begun, findings, summary, subjects: facts.subjects.clone() }
+        Count { job, facts, begun, findings, summary }
     }
 
     /// Until the last worker is done.
@@ -107,7 +106,7 @@ impl<'a> Count<'a> {
                     Ok(())
                 }
                 Ok(Event::Found(found)) => self.found(found, &live),
-                Ok(Event::Fault { what, index, step, said }) => self.fault(&what, index, step, said, &live),
+                Ok(Event::Fault { death, index }) => self.fault(&death, index, &live),
                 Ok(Event::Failed(failure)) => Err(failure),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -157,18 +156,13 @@ impl<'a> Count<'a> {
         })
     }
 
-    fn fault(
-        &mut self,
-        what: &str,
-        index: u64,
-        step: usize,
-        said: Option<String>,
-        live: &Live,
-    ) -> Result<(), Failure> {
+    fn fault(&mut self, death: &Death, index: u64, live: &Live) -> Result<(), Failure> {
         let program = generate::nth(self.job.seed, index, self.job.shape);
-        let Facts { version, python, .. } = self.facts;
-        let mut finding = Finding::fault(what, &self.subjects, &program, step, *version, python);
-        finding.told.message = said;
+        let finding = self.facts.fault(death, &program);
+        if finding.known.is_some() {
+            self.summary.findings.known += 1;
+            return Ok(());
+        }
         let signature = finding.told.signature.clone();
         self.keep(&signature, index, live, |_| finding)
     }

@@ -99,7 +99,9 @@ fn told(fate: &Fate) -> Option<&Told> {
 fn rendered(program: &Program, fate: &Fate, facts: &Facts, file: &str) -> String {
     let recording = match fate {
         Fate::Ran(recording) => (**recording).clone(),
-        Fate::Died(finding) => died(program, &finding.told, facts),
+        Fate::Died(finding) => {
+            Recording { known: finding.known.clone(), ..died(program, &finding.told, facts) }
+        }
     };
     terminal::render(program, &recording, Some(file), output::look())
 }
@@ -169,8 +171,9 @@ pub fn repro(args: &OneOut) -> Result<Ending, Failure> {
         let Seen { program, facts, .. } = seen;
         let told = seen.told();
         // A file that contradicts the model keeps what it says.
-        let from_file =
-            told.is_none_or(said_by_the_file) || told.is_some_and(|told| told.place == Place::Process);
+        let from_file = told.is_none_or(|told| {
+            said_by_the_file(told) || matches!(told.place, Place::Process | Place::Access)
+        });
         let program = if from_file { program.clone() } else { stated(program, None, facts.version) };
         let left_out = seen.left_out();
         let script =

@@ -24,16 +24,30 @@ pub struct Started {
     pub pages: tempfile::TempDir,
 }
 
+/// How many MiB a worker may have if nobody says. What a sanitizer knows of the memory is in memory as well.
+const USUAL: u64 = 1024;
+const SANITIZED: u64 = 4096;
+
 /// Finds Python and the worker, builds it where that is possible, and starts one. With a `core`, that
 /// worker is for it alone.
 pub fn start(workers: &Workers, core: Option<usize>) -> Result<Started, Failure> {
-    let python = python::find()?;
-    let located = locate::find()?;
+    let built = workers.python.as_deref().map(python::named).transpose()?;
+    let (python, located, environment) = match &built {
+        None => (python::find()?, locate::find()?, Vec::new()),
+        Some(built) => (Python::from(built), locate::build_for(built)?, built.environment()),
+    };
     let pages = tempfile::Builder::new().prefix("buflock-").tempdir().map_err(|error| {
         Failure::environment(format!("failed to make a folder for temporary files: {error}"), "set TMPDIR")
     })?;
-    let recipe =
-        Recipe { path: located.path.clone(), workers: workers.clone(), pages: pages.path().to_owned() };
+    let sanitized = built.is_some_and(|built| built.facts.sanitizer != python::Sanitizer::None);
+    let recipe = Recipe {
+        path: located.path.clone(),
+        workers: workers.clone(),
+        pages: pages.path().to_owned(),
+        environment,
+        memory_limit: workers.memory_limit.unwrap_or(if sanitized { SANITIZED } else { USUAL }),
+        pinned: !python.free_threaded,
+    };
     let first = || Worker::start(&recipe, 0, core, Allocator::Usual);
     let mut started = first();
     let stale = |started: &Result<Worker, Failure>| match started {

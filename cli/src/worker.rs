@@ -25,6 +25,13 @@ pub struct Recipe {
     pub workers: Workers,
     /// The folder of the pages.
     pub pages: PathBuf,
+    /// What their environment has besides this one's.
+    pub environment: Vec<(&'static str, String)>,
+    /// The most resident memory of each, in MiB.
+    pub memory_limit: u64,
+    /// Whether each is to have a core of its own: hand-overs between threads are cheaper there, and without the GIL
+    /// threads never meet.
+    pub pinned: bool,
 }
 
 /// How long a worker may take to start.
@@ -62,6 +69,7 @@ pub struct Worker {
     page: PathBuf,
     allocator: Allocator,
     workers: Workers,
+    memory_limit: u64,
     /// Who it says it is.
     pub hello: Hello,
 }
@@ -87,12 +95,13 @@ impl Worker {
         let mut command = Command::new(&recipe.path);
         command.arg("--page").arg(&page).arg("--subjects").arg(recipe.workers.subjects.join(","));
         command.arg("--allocator").arg(allocator.name());
-        if let Some(core) = core {
+        if let Some(core) = core.filter(|_| recipe.pinned) {
             command.arg("--core").arg(core.to_string());
         }
         if let Some(variable) = allocator.variable() {
             command.env("PYTHONMALLOC", variable);
         }
+        command.envs(recipe.environment.iter().map(|(name, value)| (name, value)));
         // A group of its own: what is typed at the terminal to end the command is not for it.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| {
@@ -109,6 +118,7 @@ impl Worker {
             page,
             allocator,
             workers: recipe.workers.clone(),
+            memory_limit: recipe.memory_limit,
             hello,
         };
         worker.hello = worker.greeting(&recipe.path)?;
@@ -219,7 +229,7 @@ impl Worker {
     }
 
     fn exceeds(&self, watched: &mut Watched) -> Option<String> {
-        let limit = self.workers.memory_limit;
+        let limit = self.memory_limit;
         if self.resident_mb() > limit {
             return Some(format!("memory over {limit} MB"));
         }
@@ -276,7 +286,8 @@ struct Overheard {
 
 impl Overheard {
     fn of(child: &mut Child) -> Overheard {
-        const KEPT: usize = 4096;
+        // A report of AddressSanitizer has a few thousand.
+        const KEPT: usize = 1 << 16;
         let last = Arc::new(Mutex::new(Vec::new()));
         let own = Arc::clone(&last);
         let reader = child.stderr.take().map(|mut errors| {

@@ -50,6 +50,8 @@ struct Known {
     none: Object,
     /// A function that does nothing with its argument but to enter and to leave it.
     with: Object,
+    /// A function that does nothing.
+    nothing: Object,
     /// The classes of hooks that were made so far, by their methods.
     hooks: Mutex<Vec<(Vec<Protocol>, Object)>>,
     to_bytes: Object,
@@ -130,6 +132,7 @@ impl CPython {
             classes: ErrorClass::ALL.iter().filter(|class| **class != ErrorClass::Other).map(class).collect(),
             none: py.None(),
             with: enter_and_leave(py),
+            nothing: py.eval(c"lambda: None", None, None).expect("it is an expression").unbind(),
             hooks: Mutex::default(),
             to_bytes: raw::interned(py, c"tobytes"),
             shared: Shared::new(py),
@@ -137,6 +140,14 @@ impl CPython {
             substitutes,
         };
         CPython::of(Arc::new(known))
+    }
+
+    /// Has the references dropped that other threads have let go of what this one has made: without the GIL, that is done
+    /// by the loop that runs code (`_Py_HandlePending` in `Python/ceval_gil.c`).
+    fn settle(&self, py: Python<'_>) {
+        if cfg!(Py_GIL_DISABLED) {
+            drop(raw::call(py, &self.known.nothing, &[]));
+        }
     }
 
     /// Empty slots.
@@ -668,6 +679,7 @@ impl Subject for CPython {
 
     fn rest(&mut self) -> Option<Unrest> {
         Python::attach(|py| {
+            self.settle(py);
             self.error = None;
             self.iterators.clear();
             self.exports.clear();

@@ -1,11 +1,14 @@
 //! The interpreter of this process.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use buflock::check::Alarms;
 use buflock::program::Allocator;
 use buflock::schedule::Host;
 use buflock::subject::Version;
 use pyo3::Python;
 
-use crate::raw_buffer;
+use crate::raw_buffer::{self, reports::Reports};
 
 /// What is to be known of the interpreter.
 #[derive(Debug, Clone)]
@@ -59,6 +62,17 @@ pub fn allocate_by(allocator: Allocator) -> Result<(), String> {
         .map_err(|error| format!("failed to reserve addresses for guarded memory: {error}"))
 }
 
+/// What ThreadSanitizer says in this process, if it is there. It is caught when this is first called.
+///
+/// # Panics
+/// If there is no memory for it.
+pub fn alarms() -> Option<Alarms> {
+    static CAUGHT: OnceLock<Option<Mutex<Reports>>> = OnceLock::new();
+    let catch = || Reports::catch().expect("failed to make a file in memory").map(Mutex::new);
+    let reports = CAUGHT.get_or_init(catch).as_ref()?;
+    Some(Box::new(|| reports.lock().unwrap_or_else(PoisonError::into_inner).take()))
+}
+
 /// Runs `f` with this thread attached to the interpreter.
 pub fn attached<R>(f: impl FnOnce() -> R) -> R {
     Python::attach(|_| f())
@@ -68,9 +82,22 @@ pub fn attached<R>(f: impl FnOnce() -> R) -> R {
 #[derive(Debug, Clone, Copy)]
 pub struct PythonHost;
 
+/// Without the GIL, an object counts its references by the thread that made it, and what other threads let go is left to
+/// that one as long as it is there (`_Py_brc_queue_object` in `Python/brc.c`), even if it does nothing any more. So
+/// threads have a state of the interpreter's for one program each.
+const STAYS: bool = !cfg!(Py_GIL_DISABLED);
+
 impl Host for PythonHost {
     fn attached(&self, life: &mut dyn FnMut()) {
-        Python::attach(|_| life());
+        if STAYS { Python::attach(|_| life()) } else { life() }
+    }
+
+    fn visited(&self, work: &mut dyn FnMut()) {
+        if STAYS { work() } else { Python::attach(|_| work()) }
+    }
+
+    fn between(&self, wait: &mut (dyn FnMut() + Send)) {
+        if STAYS { self.detached(wait) } else { wait() }
     }
 
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {

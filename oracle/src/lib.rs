@@ -22,14 +22,21 @@ pub use interpreter::{Interpreter, attached};
 /// The texts of the catalogue of known differences.
 pub const KNOWN: &[&str] = &[include_str!("../known/cpython.toml")];
 
-/// The catalogue of known differences.
+/// The catalogue of known differences, of all builds of Python.
 ///
 /// # Panics
 /// If it is malformed, which a test excludes.
+pub fn all_known() -> Catalogue {
+    Catalogue::parse(KNOWN.iter().copied()).expect("the catalogue is well-formed")
+}
+
+/// The known differences that this build of Python can show.
+///
+/// # Panics
+/// As [`all_known`].
 pub fn catalogue() -> Arc<Catalogue> {
     static CATALOGUE: OnceLock<Arc<Catalogue>> = OnceLock::new();
-    let parse = || Arc::new(Catalogue::parse(KNOWN.iter().copied()).expect("the catalogue is well-formed"));
-    Arc::clone(CATALOGUE.get_or_init(parse))
+    Arc::clone(CATALOGUE.get_or_init(|| Arc::new(all_known().for_build(cfg!(Py_GIL_DISABLED)))))
 }
 
 /// The names of the subjects that [`check`] knows: the Rust exporters, CPython's own, and the Rust exporters as classes
@@ -53,5 +60,9 @@ pub fn check(interpreter: &Interpreter, subjects: &[String]) -> Result<Check, St
             }
         })
         .collect::<Result<_, _>>()?;
-    Ok(Check::new(version, subjects, Arc::new(interpreter::PythonHost)).with_catalogue(catalogue()))
+    let check = Check::new(version, subjects, Arc::new(interpreter::PythonHost)).with_catalogue(catalogue());
+    Ok(match interpreter::alarms() {
+        Some(alarms) => check.with_alarms(alarms),
+        None => check,
+    })
 }

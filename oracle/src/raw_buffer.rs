@@ -9,6 +9,7 @@ pub mod guarded;
 pub mod held;
 pub mod lend;
 mod objects;
+pub mod reports;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;

@@ -30,6 +30,7 @@ use pyo3::Python;
 use pyo3::types::{PyAnyMethods, PyByteArray, PyDict, PyDictMethods};
 
 /// Programs are made of small short-lived objects. Python's own objects are not affected.
+#[cfg(not(buflock_system_allocator))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

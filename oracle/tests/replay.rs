@@ -12,7 +12,7 @@ use buflock::judge::{Difference, Divergence, Verdict};
 use buflock::program::allocator::Allocator;
 use buflock::report::versions;
 use buflock::subject::Version;
-use buflock_oracle::{Interpreter, attached, catalogue, interpreter};
+use buflock_oracle::{Interpreter, all_known, attached, catalogue, interpreter};
 use corpus_files::{File, Folder, at_step, files, is_for, range, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -75,6 +75,7 @@ fn replay(file: &File, subject: &str, python: Version, check: &mut Check) -> Res
     // takes other memory than that of this process is shown by `buflock replay`, which has workers for it.
     let must_show = subject == "cpython"
         && entry.is_shown_by(python)
+        && (cfg!(Py_GIL_DISABLED) || !entry.free_threaded)
         && program.allocator == Allocator::Usual
         && !may_agree(file);
     match &verdict {
@@ -90,8 +91,8 @@ fn replay(file: &File, subject: &str, python: Version, check: &mut Check) -> Res
 
 /// The entry of the catalogue that names a file.
 fn entry(file: &File) -> Result<&'static Entry, String> {
-    static CATALOGUE: OnceLock<Arc<Catalogue>> = OnceLock::new();
-    let entries = CATALOGUE.get_or_init(catalogue).entries();
+    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+    let entries = CATALOGUE.get_or_init(all_known).entries();
     entries
         .iter()
         .find(|entry| entry.shown_by == file.shown())
@@ -112,7 +113,7 @@ fn message(divergence: &Divergence) -> String {
 }
 
 fn every_entry_is_shown() -> Result<(), Failed> {
-    for entry in catalogue().entries() {
+    for entry in all_known().entries() {
         if !root().join(&entry.shown_by).is_file() {
             return Err(format!("{} names {}, which does not exist", entry.id, entry.shown_by).into());
         }
@@ -131,7 +132,7 @@ fn every_entry_is_shown() -> Result<(), Failed> {
 
 fn the_table_is_up_to_date() -> Result<(), Failed> {
     let path = root().join("corpus/divergences/README.md");
-    let catalogue = catalogue();
+    let catalogue = all_known();
     let page = versions::page(catalogue.entries().iter().filter(|entry| entry.standing == Standing::Bug));
     if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
         std::fs::write(&path, page)?;
@@ -144,7 +145,7 @@ fn the_table_is_up_to_date() -> Result<(), Failed> {
 
 fn every_file_is_named() -> Result<(), Failed> {
     for file in files().into_iter().filter(|file| file.folder != Folder::Regressions) {
-        let names = catalogue().entries().iter().filter(|entry| entry.shown_by == file.shown()).count();
+        let names = all_known().entries().iter().filter(|entry| entry.shown_by == file.shown()).count();
         if names != 1 {
             return Err(format!("{names} entries of the catalogue name {}", file.shown()).into());
         }

@@ -118,7 +118,7 @@ impl Check {
         run.begin(place, std::slice::from_ref(program));
         let start =
             program.steps.iter().position(|step| step.thread.is_some()).unwrap_or(program.steps.len());
-        let Run { cases, subjects, watch, version, counts, tally, .. } = &mut *run;
+        let Run { cases, subjects, watch, alarms, version, counts, tally, .. } = &mut *run;
         let case = &mut cases[0];
         case.run(start, subjects, watch.as_deref(), &mut None);
         let (mut verdict, mut saw, none) = (Verdict::Agree, Vec::new(), Arc::default());
@@ -158,6 +158,7 @@ impl Check {
                     verdict = judged;
                 }
                 saw.push(Some(seen));
+                case.hear(subject.name(), alarms);
             }
             for event in saw.iter().flatten().next().into_iter().flatten() {
                 counts[program.steps[event.call].op as usize][super::place(&event.seen)] += 1;
@@ -166,14 +167,14 @@ impl Check {
         }
         run.rest();
         run.end();
-        let unrest = run.cases[0].divergence.take();
+        if let Verdict::Diverge(divergence) = &verdict {
+            run.cases[0].divergence = Some(Box::new(divergence.clone()));
+        }
         self.run = Some(run);
-        let verdict = match (verdict, unrest) {
-            (Verdict::Diverge(divergence), _) => self.verdict(Some(Box::new(divergence))),
-            (_, unrest @ Some(_)) => self.verdict(unrest),
-            (verdict, None) => verdict,
-        };
-        (verdict, saw)
+        match self.diverged(0) {
+            None => (verdict, saw),
+            diverged => (self.verdict(diverged), saw),
+        }
     }
 
     /// Lets them race until it is clear how often they diverge, and gives the first run in which they did or else the last,

@@ -1,5 +1,6 @@
 //! Who is right: the only place where a verdict is made.
 
+mod alarm;
 pub mod compare;
 pub mod linearize;
 pub mod orders;
@@ -8,8 +9,11 @@ pub mod race;
 
 use std::fmt;
 
+pub use alarm::alarm;
+
 use crate::history::{ErrorClass, Nested, Outcome, Raced};
 use crate::program::{Expect, Op, Program, SlotKind, Step};
+use crate::sanitizer::Alarm;
 use crate::subject::{Picture, Unrest};
 
 /// What a run comes to.
@@ -123,6 +127,8 @@ pub enum Difference {
         /// By the subject.
         found: Outcome,
     },
+    /// In that a sanitizer has seen a fault while the program ran.
+    Alarm(Alarm),
     /// In that no order explains what threads saw that raced.
     Race {
         /// What they saw.
@@ -221,6 +227,7 @@ fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
         Difference::Rest(Unrest::Complaint(_)) => Clause::R5,
         Difference::Rest(_) => Clause::R3,
         Difference::Expectation { .. } => Clause::D2,
+        Difference::Alarm(_) => Clause::D3,
         Difference::Race { first, .. } => clause(step, first),
     }
 }
@@ -228,6 +235,10 @@ fn clause(step: Option<&Step>, difference: &Difference) -> Clause {
 /// What two divergences have in common if they are the same: who, which clause, which operation, and
 /// which kinds of outcomes or objects. Not the values, which are different in every program.
 fn signature(subject: &str, clause: Clause, step: Option<&Step>, difference: &Difference) -> String {
+    // Of memory, the functions say more than the operation does, of which there may be two.
+    if let Difference::Alarm(alarm) = difference {
+        return format!("{subject}/{clause}/{}/{}", alarm.word(), alarm.functions());
+    }
     let op = step.map_or_else(
         || "rest".to_owned(),
         |step| match step.receiver {
@@ -258,6 +269,7 @@ fn kind(difference: &Difference) -> String {
         Difference::Rest(Unrest::Complaint(_)) => "complaint".to_owned(),
         Difference::Rest(Unrest::Leak(_)) => "leak".to_owned(),
         Difference::Expectation { found, .. } => format!("expectation-{}", found.label()),
+        Difference::Alarm(alarm) => alarm.word(),
         Difference::Race { first, .. } => format!("race-{}", kind(first)),
     }
 }
@@ -278,6 +290,7 @@ impl fmt::Display for Difference {
             Difference::Expectation { expected, found } => {
                 write!(f, "the program says {expected}, found {found}")
             }
+            Difference::Alarm(alarm) => write!(f, "{}: {} in {}", alarm.tool, alarm.kind, alarm.functions()),
             Difference::Race { events, longest, first } => {
                 write!(
                     f,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Divergence;
+use super::{Difference, Divergence};
 use crate::program::Op;
 use crate::subject::{Native, Version};
 
@@ -26,7 +26,15 @@ pub struct Entry {
     /// What it is.
     pub standing: Standing,
     /// The signatures that it covers, without the subject: a bug of CPython shows wherever its code runs.
+    #[serde(default)]
     pub signatures: Vec<String>,
+    /// The files of CPython of which a sanitizer may find any function at fault, such as `Objects/bytearrayobject.c`. Of
+    /// one without locks each two functions make a race.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Whether it shows in builds without the GIL alone.
+    #[serde(default)]
+    pub free_threaded: bool,
     /// The operations that do it, if they are others than those of the signatures, where it shows.
     #[serde(default)]
     pub causes: Vec<Op>,
@@ -79,6 +87,13 @@ impl Catalogue {
         Ok(Catalogue { entries })
     }
 
+    /// What a build with or without the GIL can show of it.
+    #[must_use]
+    pub fn for_build(mut self, free_threaded: bool) -> Catalogue {
+        self.entries.retain(|entry| free_threaded || !entry.free_threaded);
+        self
+    }
+
     /// Every entry.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -115,7 +130,12 @@ impl Catalogue {
             .collect();
         let is_native = subject == Native::NAME;
         self.entries.iter().filter(move |entry| {
-            let names = entry.signatures.iter().any(|known| own.contains(known));
+            let is_at_fault = |file: &String| match &divergence.difference {
+                Difference::Alarm(alarm) => alarm.is_of(file),
+                _ => false,
+            };
+            let names = entry.signatures.iter().any(|known| own.contains(known))
+                || entry.files.iter().any(is_at_fault);
             !is_native && names && entry.is_shown_by(python)
         })
     }
@@ -147,7 +167,6 @@ fn version(text: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Difference;
     use crate::program::{Program, Slot, SlotKind};
     use crate::subject::Unrest;
 

@@ -11,8 +11,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Nested, Observation};
-use crate::judge::{Clause, Difference, Divergence, Verdict};
+use crate::judge::permitted::Catalogue;
+use crate::judge::{self, Clause, Difference, Divergence, Verdict};
 use crate::program::{Expect, Program, Slot, Step};
+use crate::sanitizer::{Alarm, Stack, alarms};
 use crate::subject::{Model, Unrest, Version};
 
 /// A divergence in words, as it crosses from process to process.
@@ -57,6 +59,8 @@ pub enum Place {
     Memory,
     /// In the process, which did not survive.
     Process,
+    /// In an access to memory.
+    Access,
 }
 
 impl From<&Divergence> for Told {
@@ -103,6 +107,10 @@ fn in_words(difference: &Difference) -> (Place, String, String, Option<String>) 
         Difference::Expectation { expected, found } => {
             (Place::Outcome, format!("{expected} (says the program)"), found.to_string(), None)
         }
+        Difference::Alarm(alarm) => {
+            let expected = "no fault that a sanitizer sees".to_owned();
+            (Place::Access, expected, what_was_seen(alarm), Some(alarm.to_string()))
+        }
         Difference::Nested { expected, found, .. } => {
             let told = |nested: &Option<Nested>| match nested {
                 None => "nothing more within its hooks".to_owned(),
@@ -120,6 +128,19 @@ fn in_words(difference: &Difference) -> (Place, String, String, Option<String>) 
             (place, order, found, message)
         }
     }
+}
+
+/// What a sanitizer has seen, in a line: `data race of bytearray_getbuffer (step 3) and memory_release (step 5)`.
+fn what_was_seen(alarm: &Alarm) -> String {
+    let act = |stack: &Stack| {
+        let frame = stack.innermost();
+        let function = frame.map_or("what is not known", |frame| &frame.function);
+        let place = frame.and_then(|frame| frame.place.as_ref()).map(|place| format!(" at {place}"));
+        let step = stack.step().map(|step| format!(", step {}", step + 1));
+        format!("{function}{}{}", place.unwrap_or_default(), step.unwrap_or_default())
+    };
+    let acts: Vec<_> = alarm.acts().map(act).collect();
+    format!("{}: {} of {}", alarm.tool, alarm.kind, acts.join(" and "))
 }
 
 /// What a finding is.
@@ -157,24 +178,56 @@ pub struct Finding {
     pub origin: Option<Origin>,
     /// The program, with what the model says of each step.
     pub program: String,
+    /// The entry of the catalogue that covers it, of a fault: of a divergence, the worker knows.
+    pub known: Option<String>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// `signal 11 (SIGSEGV)`, `hang over 10 s`.
+    pub what: String,
+    /// The last of what it wrote to its standard error.
+    pub said: Option<String>,
+    /// The step that it was at, by its place; past the last, it came to rest.
+    pub step: usize,
 }
 
 impl Finding {
     /// A divergence. Steps after the one that differs are left out: they did not run.
     pub fn divergence(told: Told, program: &Program, version: Version, python: &str) -> Finding {
         let program = stated(program, told.step, version).to_string();
-        Finding { kind: Kind::Divergence, told, python: python.to_owned(), origin: None, program }
+        Finding {
+            kind: Kind::Divergence,
+            told,
+            python: python.to_owned(),
+            origin: None,
+            program,
+            known: None,
+        }
     }
 
-    /// The end of a process that ran `program` and was at `step`; past the last, it came to rest.
+    /// The end of a process that ran `program`. What a sanitizer has said of it is known by the functions that did it.
     pub fn fault(
-        what: &str,
+        death: &Death,
         subjects: &[String],
         program: &Program,
-        step: usize,
         version: Version,
         python: &str,
+        catalogue: &Catalogue,
     ) -> Finding {
+        let Death { what, said, step } = death;
+        let step = *step;
+        let subject = subjects.join("+");
+        let kind = Kind::Fault { what: what.clone() };
+        let alarm = said.as_deref().and_then(|said| alarms(said).pop());
+        if let Some(divergence) = alarm.and_then(|alarm| judge::alarm(&subject, program, alarm)) {
+            let known = catalogue.covers(&divergence, version).map(|entry| entry.id.clone());
+            let told = Told::from(&divergence);
+            let told = Told { step: told.step.or(program.steps.get(step).map(|_| step)), ..told };
+            let program = stated(program, told.step.max(Some(step)), version).to_string();
+            return Finding { kind, told, python: python.to_owned(), origin: None, program, known };
+        }
         let at = program.steps.get(step);
         let statement = at.map_or_else(|| "coming to rest".to_owned(), |step| step.threaded());
         let op = at.map_or_else(
@@ -187,7 +240,6 @@ impl Finding {
         // A number in it is a limit or a code, and says nothing about what happened; nor does a cause name it.
         let short = what.split(" over ").next().unwrap_or(what);
         let short = short.split(": ").next().unwrap_or(short);
-        let subject = subjects.join("+");
         let told = Told {
             clause: Clause::D3.to_string(),
             clause_text: Clause::D3.text().to_owned(),
@@ -195,13 +247,12 @@ impl Finding {
             place: Place::Process,
             expected: "the process survives".to_owned(),
             found: format!("{what} at: {statement}"),
-            message: None,
+            message: said.clone(),
             signature: format!("{subject}/{}/{op}/{short}", Clause::D3),
             subject,
         };
-        let kind = Kind::Fault { what: what.to_owned() };
         let program = stated(program, told.step, version).to_string();
-        Finding { kind, told, python: python.to_owned(), origin: None, program }
+        Finding { kind, told, python: python.to_owned(), origin: None, program, known: None }
     }
 
     /// With where the program comes from.
@@ -224,6 +275,8 @@ impl Finding {
     }
 
     fn comments(&self) -> String {
+        /// The most lines of what a sanitizer says; what is behind them is how it finds faults.
+        const SAID: usize = 100;
         let told = &self.told;
         let mut lines = vec![format!("found on: {}", self.python)];
         lines.push(match &self.kind {
@@ -237,11 +290,18 @@ impl Finding {
         });
         lines.push(format!("expected: {}", told.expected));
         lines.push(format!("found: {}", told.found));
-        lines.extend(told.message.as_ref().map(|message| format!("message: {message}")));
+        if told.place != Place::Access {
+            lines.extend(told.message.as_ref().map(|message| format!("message: {message}")));
+        }
         lines.push(format!("signature: {}", told.signature));
         if let Some(Origin { seed, index }) = self.origin {
             lines.push(format!("origin: program {index} of seed {seed}"));
         }
+        // What a sanitizer says is too long for a line.
+        let text = told.message.as_ref().filter(|_| told.place == Place::Access);
+        lines.extend(
+            text.into_iter().flat_map(|text| text.lines()).take(SAID).map(|line| format!("| {line}")),
+        );
         lines.iter().map(|line| format!("# {}\n", plain(line))).collect()
     }
 }
@@ -369,6 +429,7 @@ impl fmt::Display for Place {
             }
             Place::Memory => f.write_str("in the memory that stays"),
             Place::Process => f.write_str("in the process"),
+            Place::Access => f.write_str("in an access to memory"),
         }
     }
 }

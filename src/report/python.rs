@@ -305,7 +305,7 @@ fn at_rest(out: &mut String, told: Option<&Told>) {
         Some(Place::Shared) => "(\"shared\", None)".to_owned(),
         Some(Place::Complaint) => "(\"complaint\", None)".to_owned(),
         Some(Place::Memory) => "(\"memory\", None)".to_owned(),
-        Some(Place::Outcome | Place::State(_) | Place::Process) | None => "None".to_owned(),
+        Some(Place::Outcome | Place::State(_) | Place::Process | Place::Access) | None => "None".to_owned(),
     };
     let slots: Vec<String> = [SlotKind::Iterator, SlotKind::View, SlotKind::Export, SlotKind::Exporter]
         .into_iter()

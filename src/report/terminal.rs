@@ -36,6 +36,11 @@ pub fn render(program: &Program, recording: &Recording, file: Option<&str>, look
         let _ = writeln!(out, "{}", paint(MARK, &format!("► at rest {}", owner(told)), look));
         values(&mut out, told, look);
     }
+    if let Some(told) = recording.told.as_ref().filter(|told| told.place == Place::Access) {
+        for line in told.message.iter().flat_map(|text| text.lines()) {
+            let _ = writeln!(out, "{}", paint(FAINT, line.trim_end(), look));
+        }
+    }
     if let Some(race) = &recording.race {
         let drawn = race.draw(program, table.column + GAP);
         let _ = write!(out, "{}{drawn}", if drawn.is_empty() { "" } else { "\n" });
@@ -69,6 +74,7 @@ fn head(out: &mut String, program: &Program, recording: &Recording, look: Look) 
     };
     let title = match told.place {
         Place::Process => format!("{} died", told.subject),
+        Place::Access => format!("{} does what a sanitizer complains of", told.subject),
         _ if told.subject == MODEL => "the program says something else than the model".to_owned(),
         _ => format!("{} differs from the model", told.subject),
     };
@@ -160,6 +166,7 @@ const GAP: usize = 2;
 fn owner(told: &Told) -> String {
     match told.place {
         Place::Process => "the worker died".to_owned(),
+        Place::Access => "a sanitizer complains".to_owned(),
         place if told.subject == MODEL => format!("the program differs {place}"),
         place => format!("{} differs {place}", told.subject),
     }
@@ -185,7 +192,8 @@ fn values(out: &mut String, told: &Told, look: Look) {
     let rows = [
         (if told.subject == MODEL { "program" } else { MODEL }, Some(&told.expected), GOOD),
         (told.subject.as_str(), Some(&told.found), MARK),
-        ("message", told.message.as_ref(), Style::new()),
+        // What a sanitizer says has lines of its own.
+        ("message", told.message.as_ref().filter(|_| told.place != Place::Access), Style::new()),
     ];
     let (one, other) = (told.expected.as_str(), told.found.as_str());
     let from = common(one, other, room);

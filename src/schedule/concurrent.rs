@@ -119,10 +119,10 @@ impl Seat {
             host.attached(&mut || {
                 loop {
                     let mut taken = None;
-                    host.detached(&mut || taken = inbox.take());
+                    host.between(&mut || taken = inbox.take());
                     let Some(mut lane) = taken else { return };
                     // Whoever waits for the lane would wait for ever.
-                    let ran = std::panic::AssertUnwindSafe(|| lane.run(&*host));
+                    let ran = std::panic::AssertUnwindSafe(|| host.visited(&mut || lane.run(&*host)));
                     if std::panic::catch_unwind(ran).is_err() {
                         std::process::abort();
                     }

@@ -28,12 +28,18 @@ pub trait Baton: Send + 'static {
 /// its host first: whoever gets the baton finds the interpreter free.
 fn pass<B: Baton>(mailboxes: &[Mailbox<B>], host: &dyn Host, own: u8, to: u8, baton: B) -> Option<B> {
     let (mut baton, mut returned) = (Some(baton), None);
-    host.detached(&mut || {
+    let mut wait = || {
         if let Some(baton) = baton.take() {
             mailboxes[usize::from(to)].put(baton);
         }
         returned = mailboxes[usize::from(own)].take();
-    });
+    };
+    // The first thread is not one of the host's own.
+    if own == 0 {
+        host.detached(&mut wait)
+    } else {
+        host.between(&mut wait)
+    }
     returned
 }
 
@@ -72,11 +78,12 @@ impl<B: Baton> Lockstep<B> {
         let life = move || {
             host.attached(&mut || {
                 let mut taken = None;
-                host.detached(&mut || taken = mailboxes[usize::from(own)].take());
+                host.between(&mut || taken = mailboxes[usize::from(own)].take());
                 while let Some(mut baton) = taken.take() {
                     while baton.lane() == Some(own) {
                         // Whoever waits for the baton would wait for ever.
-                        if catch_unwind(AssertUnwindSafe(|| baton.run_leg())).is_err() {
+                        let leg = AssertUnwindSafe(|| host.visited(&mut || baton.run_leg()));
+                        if catch_unwind(leg).is_err() {
                             std::process::abort();
                         }
                     }

@@ -5,6 +5,7 @@ pub mod concurrent;
 pub mod explored;
 pub mod lockstep;
 mod meeting;
+pub mod place;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -57,7 +58,7 @@ fn run_own(
         let seen = match step.find_needed(|slot| !hand.holds(slot)) {
             _ if known.contains(&step.op) => Outcome::Skipped(Skip::Known),
             Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
-            None => hand.step(step),
+            None => place::at(place, || hand.step(step)),
         };
         raced.push(Event { thread, begun, ended: now(), call: place, seen });
         meeting.leave(place);
@@ -78,6 +79,17 @@ pub trait Host: Send + Sync + 'static {
     /// Runs a wait of an attached thread, detached.
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
         wait();
+    }
+
+    /// Runs what such a thread does for one program. A host that has what its threads own counted by them lets them be
+    /// there for that alone, and so has all of it settled when the program is over.
+    fn visited(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+
+    /// Runs the wait of such a thread for the next program.
+    fn between(&self, wait: &mut (dyn FnMut() + Send)) {
+        self.detached(wait);
     }
 }
 

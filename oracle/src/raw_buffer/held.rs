@@ -245,7 +245,7 @@ fn get_buffer(py: Python<'_>, object: &Bound<'_, PyAny>, flags: c_int) -> PyResu
         let owes = exports && ![ffi::PyBUF_READ, ffi::PyBUF_WRITE].contains(&flags);
         return Err(if owes && !buffer.obj.is_null() {
             PyRuntimeError::new_err("the request failed, and obj of the Py_buffer is not NULL")
-        } else if added(object, references) > 0 {
+        } else if added(object, references).is_some_and(|added| added > 0) {
             PyRuntimeError::new_err("the request failed, and a reference to the object is left")
         } else {
             error
@@ -258,16 +258,17 @@ fn get_buffer(py: Python<'_>, object: &Bound<'_, PyAny>, flags: c_int) -> PyResu
         // It is not released: nobody knows what that would do.
         return Err(PyRuntimeError::new_err("a field of the Py_buffer is not filled in"));
     }
-    let counted = buffer.obj != object.as_ptr() || is_immortal(object) || added(object, references) == 1;
+    let one_more = || added(object, references).is_none_or(|added| added == 1);
+    let counted = buffer.obj != object.as_ptr() || is_immortal(object) || one_more();
     let held = RawBuffer(Mutex::new(Some(Filled(buffer))));
     if counted { Ok(held) } else { Err(PyRuntimeError::new_err("obj of the Py_buffer is no new reference")) }
 }
 
-/// How many references to an object there are more than before.
-fn added(object: &Bound<'_, PyAny>, before: isize) -> isize {
+/// How many references to an object there are more than before; `None` where other threads may have counted meanwhile.
+fn added(object: &Bound<'_, PyAny>, before: isize) -> Option<isize> {
     // SAFETY: the object lives, and the thread is attached.
     let found = unsafe { ffi::Py_REFCNT(object.as_ptr()) };
-    found.wrapping_sub(before)
+    (!cfg!(Py_GIL_DISABLED)).then(|| found.wrapping_sub(before))
 }
 
 /// Whether the references to an object are not counted.

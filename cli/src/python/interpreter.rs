@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::error::Failure;
+use super::cache::Built;
+use crate::error::Failure;
 
 /// What a Python says of itself.
 #[derive(Debug, Clone, Deserialize)]
@@ -83,6 +84,22 @@ fn choose() -> Result<(PathBuf, &'static str), Failure> {
                 "apt install python3-dev, or PYO3_PYTHON=/path/to/python3 buflock",
             )
         })
+}
+
+impl From<&Built> for Python {
+    fn from(built: &Built) -> Python {
+        let facts = &built.facts;
+        let mut numbers = facts.version.split('.').map(|number| number.parse().unwrap_or(0));
+        Python {
+            version: std::array::from_fn(|_| numbers.next().unwrap_or(0)),
+            description: facts.description.clone(),
+            executable: built.executable().display().to_string(),
+            implementation: "CPython".to_owned(),
+            library: Some(built.folder.display().to_string()),
+            header: true,
+            free_threaded: facts.free_threaded,
+        }
+    }
 }
 
 impl Python {

@@ -9,7 +9,8 @@ const HEAD: &str = "\
 # Known bugs of CPython
 
 One file each, as small as it gets. The table is made of `oracle/known/*.toml`, which has the reasons at length; replaying
-the files on a Python holds it against that Python: `●` shows, `< 3.13.5` shows until it was mended in that version.
+the files on a Python holds it against that Python: `●` shows, `< 3.13.5` shows until it was mended in that version, `○`
+shows in builds without the GIL alone.
 
 ";
 
@@ -49,6 +50,7 @@ fn cell(entry: &Entry, minor: u8) -> String {
     let shows = |micro| entry.is_shown_by(Version { major: 3, minor, micro });
     let of_it = |text: &&String| text.starts_with(&format!("3.{minor}."));
     match (shows(0), shows(u8::MAX)) {
+        (true, true) if entry.free_threaded => "○".to_owned(),
         (true, true) => "●".to_owned(),
         (false, false) => String::new(),
         (true, false) => format!("< {}", entry.fixed_in.iter().find(of_it).map_or("", String::as_str)),

@@ -21,9 +21,6 @@ pub enum Tool {
     Thread,
 }
 
-/// What a stack is on the way to the exporters under test, from which frame on it is ours.
-const HARNESS: &str = "buflock";
-
 /// What gives the frames their names complains in the midst of a report.
 const SYMBOLIZER: &str = "llvm-symbolizer";
 
@@ -84,6 +81,16 @@ impl fmt::Display for Tool {
     }
 }
 
+impl Frame {
+    fn is_rust(&self) -> bool {
+        let file = self.place.as_deref().and_then(|place| place.rsplit_once(':'));
+        self.function.contains("::") || file.is_some_and(|(file, _)| file.ends_with(".rs"))
+    }
+}
+
+/// How many frames of a stack of Rust are shown.
+const RUST: usize = 8;
+
 impl Stack {
     /// The innermost frame that says what was done: the first that is not plumbing, or else the first of all.
     pub fn innermost(&self) -> Option<&Frame> {
@@ -102,8 +109,10 @@ impl fmt::Display for Alarm {
         write!(f, "{}: {}", self.tool, self.kind)?;
         for stack in &self.stacks {
             write!(f, "\n  {}", stack.heading)?;
-            let own = |frame: &&Frame| !frame.function.contains(HARNESS);
-            for frame in stack.frames.iter().take_while(own) {
+            // Below what is in C is what runs the program, unless it is that itself.
+            let c = stack.frames.iter().take_while(|frame| !frame.is_rust()).count();
+            let shown = if stack.innermost().is_some_and(Frame::is_rust) { RUST } else { c };
+            for frame in stack.frames.iter().take(shown) {
                 write!(f, "\n    {}", frame.function)?;
                 frame.place.iter().try_for_each(|place| write!(f, " at {place}"))?;
             }

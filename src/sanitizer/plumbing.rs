@@ -61,12 +61,12 @@ const FILES: &[&str] = &[
 
 /// Whether a frame is of no help in telling one fault from another.
 pub fn is_plumbing(frame: &Frame) -> bool {
-    let is = |name: &&str| match name.strip_suffix('*') {
+    let is = |name: &str| match name.strip_suffix('*') {
         Some(beginning) => frame.function.starts_with(beginning),
-        None => frame.function == *name,
+        None => frame.function == name,
     };
     let place = frame.place.as_deref().unwrap_or_default();
     let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
     let is_of = |part: &&&str| if part.ends_with('/') { file.starts_with(**part) } else { file == **part };
-    FUNCTIONS.iter().any(|name| is(&name)) || FILES.iter().any(|part| is_of(&part))
+    FUNCTIONS.iter().any(|name| is(name)) || FILES.iter().any(|part| is_of(&part))
 }

@@ -75,9 +75,13 @@ fn identify(source: &Source, recipe: Recipe, tools: &Tools) -> String {
     format!("{}-{}", recipe.name(&source.version), &digest[..8])
 }
 
-/// What looks like a race since ThreadSanitizer does not see the locks around it.
-const UNSEEN_LOCKS: &str = "# The standard library of Rust as it is shipped.
+/// What looks like a race since ThreadSanitizer does not see what orders it.
+const UNSEEN_ORDER: &str =
+    "# The standard library of Rust as it is shipped: a lock that is not seen, and the fence of Arc.
 race:std::sys::pal::unix::stack_overflow
+race:library/alloc/src/sync.rs
+# What the first threads of an interpreter do when they begin, which has to do with no buffer.
+race:_PyGC_ImmortalizeDeferredObjects
 ";
 
 /// A build, and its folders, which are all on one disk.
@@ -279,7 +283,7 @@ impl Work<'_> {
         let list = self.tree.join(format!("Tools/tsan/suppressions{threads}.txt"));
         let list = fs::read_to_string(list).unwrap_or_default();
         let path = made.join(SUPPRESSIONS);
-        fs::write(&path, format!("{list}\n{UNSEEN_LOCKS}"))
+        fs::write(&path, format!("{list}\n{UNSEEN_ORDER}"))
             .map_err(|error| Failure::file("write", &path, &error))
     }
 

@@ -12,7 +12,7 @@ use super::{Allocator, Program, fixup};
 /// The first byte: not ASCII, and not the beginning of a UTF-8 character.
 const MAGIC: u8 = 0xBF;
 /// The version of the form.
-const VERSION: u8 = 9;
+const VERSION: u8 = 10;
 
 /// Why bytes are not a program in the binary form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -107,7 +107,11 @@ pub fn build_for(built: &Built) -> Result<Located, Failure> {
         format!("-Zsanitizer={name} -Cunsafe-allow-abi-mismatch=sanitizer -Cforce-frame-pointers=yes")
     });
     let target = beside()?.parent().and_then(Path::parent).unwrap_or(folder).join("python").join(id);
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let (profile, inner) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
+    let path = target.join(&host).join(inner).join(NAME);
+    if !path.exists() {
+        eprintln!("building the worker for {id}, which takes some minutes");
+    }
     command.args(["build", "-p", "buflock-oracle", "--bin", NAME, "--profile", profile, "--target", &host]);
     command.arg("--target-dir").arg(&target).current_dir(folder);
     command.env("PYO3_CONFIG_FILE", built.configuration()).env_remove("PYO3_PYTHON");
@@ -123,8 +127,7 @@ pub fn build_for(built: &Built) -> Result<Located, Failure> {
     );
     watch(command)
         .map_err(|why| Failure::environment(format!("failed to build {NAME} for {id}: {why}"), typed))?;
-    let inner = if cfg!(debug_assertions) { "debug" } else { "release" };
-    Ok(Located { path: target.join(host).join(inner).join(NAME), checkout: false })
+    Ok(Located { path, checkout: false })
 }
 
 /// A tool of the nightly Rust, which alone has sanitizers.

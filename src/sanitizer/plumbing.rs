@@ -57,6 +57,7 @@ const FILES: &[&str] = &[
     "Objects/stringlib/",
     "Python/critical_section.c",
     "Python/lock.c",
+    "Python/pystrhex.c",
 ];
 
 /// Whether a frame is of no help in telling one fault from another.

@@ -6,6 +6,7 @@ use crate::program::Program;
 
 const RACE: &str = include_str!("tests/race.txt");
 const POISON: &str = include_str!("tests/poison.txt");
+const RACED: &str = include_str!("tests/raced.txt");
 const STALE: &str = include_str!("tests/stale.txt");
 
 fn one(text: &str) -> Alarm {
@@ -44,6 +45,13 @@ fn what_mimalloc_has_freed_is_poisoned_and_nobody_is_known_to_have_freed_it() {
     assert_eq!((&*alarm.kind, alarm.stacks.len()), ("use-after-poison", 1));
     assert_eq!(alarm.functions(), "unpack_single");
     assert_eq!(alarm.stacks[0].frames[0].place.as_deref(), Some("Objects/memoryobject.c:1788"));
+}
+
+#[test]
+fn a_stale_access_in_a_race_is_of_the_method_and_of_its_step() {
+    let alarm = one(RACED);
+    assert_eq!((alarm.functions().as_str(), alarm.steps()), ("bytearray_hex_impl", vec![4]));
+    assert!(alarm.is_of("Objects/bytearrayobject.c"));
 }
 
 #[test]

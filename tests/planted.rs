@@ -207,7 +207,7 @@ fn race(array: &ByteArray, thread: u8, round: usize) {
 }
 
 /// As many programs find every fault on every seed.
-const PROGRAMS: u64 = 1_000;
+const PROGRAMS: u64 = 2_000;
 const SEEDS: std::ops::Range<u64> = 0..5;
 
 /// What the first program that finds anything finds, and how many programs it took.

@@ -77,10 +77,10 @@ impl Version {
     pub const NEWEST: Version = Version { major: 3, minor: 15, micro: 0 };
 
     /// Whether a change is in that came with these versions, a minor and a micro each, and that minor versions later
-    /// than all of them have from the start.
+    /// than all of them have from the start; no version has one that came with none.
     pub fn has(self, came_with: &[(u8, u8)]) -> bool {
         came_with.iter().any(|&(minor, micro)| self.minor == minor && self.micro >= micro)
-            || came_with.iter().all(|&(minor, _)| self.minor > minor)
+            || came_with.iter().map(|&(minor, _)| minor).max().is_some_and(|last| self.minor > last)
     }
 
     /// Whether this is Python 3.`minor` or later.

@@ -18,7 +18,7 @@ use crate::subject::{Model, Version};
 const RACE: &str = include_str!("race.py");
 
 /// The modules that it takes for that.
-const MODULES: [&str; 5] = ["queue", "random", "subprocess", "threading", "time"];
+const MODULES: [&str; 6] = ["os", "queue", "random", "subprocess", "threading", "time"];
 
 /// The rest of the script, of which the head is there.
 pub(super) fn script(

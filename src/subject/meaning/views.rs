@@ -311,10 +311,13 @@ fn nth<H: Heap>(heap: &H, view: Slot, place: usize) -> Result<Option<Value>> {
     unpack(heap, layout.format, &bytes).map(Some)
 }
 
-/// Looks again at a view whose arguments may have released it. Before gh-92888, memory that is gone by then is gone on with.
-fn check_released_again<H: Heap>(heap: &H, view: Slot) -> Result<()> {
+/// The Pythons that look again at a view whose arguments may have released it (gh-92888).
+const LOOKS_AGAIN: &[(u8, u8)] = &[(10, 6), (11, 0)];
+
+/// Looks again at a view. Other Pythons than those that do so as well go on with memory that may be gone by then.
+fn check_released_again<H: Heap>(heap: &H, view: Slot, looks: &[(u8, u8)]) -> Result<()> {
     let released = heap.layout(view).is_err();
-    if released && heap.is_guarded() && !heap.version().has(&[(10, 6), (11, 0)]) {
+    if released && heap.is_guarded() && !heap.version().has(looks) {
         return Err(Stop::Skip(Skip::Known));
     }
     if released { Err(Released.into()) } else { Ok(()) }
@@ -369,7 +372,7 @@ fn get<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 let layout = layout.clone();
                 check_format(&layout)?;
                 let offset = multi_offset(heap, &layout, items)?;
-                check_released_again(heap, view)?;
+                check_released_again(heap, view, LOOKS_AGAIN)?;
                 single(heap, &layout, offset)
             }
             None => Err(ErrorClass::TypeError.into()),
@@ -447,7 +450,9 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
         |arg| truth(heap, arg),
         |_| exact.map(|bytes| item::Packed::from_slice(&bytes)),
     )?;
-    check_released_again(heap, view)?;
+    // `pack_single` looks again after it has converted a value, and a character it converts none.
+    let looks = if layout.format.code == Code::Char { &[] } else { LOOKS_AGAIN };
+    check_released_again(heap, view, looks)?;
     heap.write(view, place, &packed)?;
     Ok(Value::None)
 }
@@ -457,7 +462,7 @@ fn set<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn assign<H: Heap>(heap: &mut H, view: Slot, layout: &Layout, bounds: &Bounds, value: &Arg) -> Result {
     let read = |heap: &mut H| index::slice(heap, bounds);
     with_buffer_after(heap, value, Request::Full, read, |heap, source, bytes, slice| {
-        check_released_again(heap, view)?;
+        check_released_again(heap, view, LOOKS_AGAIN)?;
         let part = slice.part(layout.shape[0] as usize);
         let target = layout.slice(part.start, part.count as isize, part.step);
         let same_format = (source.format.order, source.format.code) == (None, target.format.code);

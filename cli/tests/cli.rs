@@ -98,7 +98,7 @@ fn a_malformed_file_is_underlined_and_the_others_are_replayed() {
     write(folder.path(), "named.prog", "b0 = bytearray(2)\nlen(b0)  #! 2\n");
     write(folder.path(), "all/deep/bad.prog", "b0 = bytearray(2)\nb0.frob()\n");
     std::fs::write(folder.path().join("all/foreign"), b"\x7fELF").expect("a file");
-    std::fs::write(folder.path().join("all/cut.bin"), b"\xbf\x09\x05").expect("a file");
+    std::fs::write(folder.path().join("all/cut.bin"), b"\xbf\x0a\x05").expect("a file");
     let output = output(&mut buflock(folder.path(), &["replay", "nowhere.prog", "all", "named.prog"]));
     assert_eq!(code(&output), 2, "{output:?}");
     // Of a folder only what does not agree is named.

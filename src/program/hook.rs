@@ -136,23 +136,28 @@ macro_rules! part {
 }
 
 macro_rules! calls {
-    ($($protocol:ident: $($op:ident $position:literal $($part:ident)?),*;)*) => {
+    ($($($protocol:ident)+: $calls:tt;)*) => {
         /// Every call that an operation makes, on one of the classes that have it, by the functions of CPython that its
-        /// meaning names. On which Pythons the operation goes by what was there before the call, and what it holds meanwhile,
-        /// is in its meaning (clause H2).
-        pub static CALLS: &[Call] =
-            &[$($(Call {
-                op: Op::$op,
-                position: $position,
-                part: part!($($part)?),
-                protocol: Protocol::$protocol,
-            },)*)*];
+        /// meaning names; a list for each protocol. On which Pythons the operation goes by what was there before the call,
+        /// and what it holds meanwhile, is in its meaning (clause H2).
+        pub static CALLS: &[&[Call]] = &[$($(calls_of!($protocol $calls),)+)*];
+    };
+}
+
+macro_rules! calls_of {
+    ($protocol:ident [$($op:ident $position:literal $($part:ident)?),* $(,)?]) => {
+        &[$(Call {
+            op: Op::$op,
+            position: $position,
+            part: part!($($part)?),
+            protocol: Protocol::$protocol,
+        },)*]
     };
 }
 
 calls! {
     // `PyNumber_Index`, `PyNumber_AsSsize_t`, `_PyEval_SliceIndex`, `_getbytevalue`, and `n`, `i`, `b` of `PyArg_Parse`.
-    Index: NewByteArray 0, NewBytes 0, NewMmap 0, NewMmap 1, NewMmap 2, NewMmap 3, NewMmap 4, MapFile 1, MapFile 2, Init 0,
+    Index: [NewByteArray 0, NewBytes 0, NewMmap 0, NewMmap 1, NewMmap 2, NewMmap 3, NewMmap 4, MapFile 1, MapFile 2, Init 0,
         Append 0, Insert 0, Insert 1, Pop 0, Remove 0, Resize 0, TakeBytes 0, InPlaceMultiply 0, FromFile 1, Multiply 0,
         Find 0, Find 1, Find 2, RFind 0, RFind 1, RFind 2, StartsWith 1, StartsWith 2, Split 1, Replace 2, Read 0, Read1 0,
         ReadLine 0, Seek 0, Seek 1, Truncate 0, Flush 0, Flush 1, WriteByte 0, Move 0, Move 1, Move 2, Advise 0, Advise 1,
@@ -164,34 +169,26 @@ calls! {
         DelItem 0 Stop, DelItem 0 Step,
         // Items: of what is made, of what is appended, of a slice, and indices of a view of several dimensions.
         NewByteArray 0 Item, NewBytes 0 Item, NewArray 1 Item, Init 0 Item, Extend 0 Item, FromList 0 Item, Item 0 Item,
-        SetItem 0 Item, SetItem 1 Item, IntFromBytes 0 Item;
+        SetItem 0 Item, SetItem 1 Item, IntFromBytes 0 Item];
     // `PyFloat_AsDouble`, of items.
-    Float: Append 0, Insert 1, SetItem 1, PackInto 3, NewArray 1 Item, Extend 0 Item, FromList 0 Item;
+    Float: [Append 0, Insert 1, SetItem 1, PackInto 3, NewArray 1 Item, Extend 0 Item, FromList 0 Item];
     // `PyObject_IsTrue`, of items of format `?`.
-    Bool: SetItem 1, PackInto 3;
+    Bool: [SetItem 1, PackInto 3];
     // `PyObject_RichCompare`, where no item and no exporter knows the other.
-    Equal: Contains 0, Count 0, IndexOf 0, Remove 0, Equal 0;
-    // `PyIter_Next`, of any iterable.
-    Next: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
-    // `PyObject_GetIter`.
-    Iter: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
-    // `PySequence_GetItem`, by the iterator of any sequence, and for slices of arrays of `ctypes`.
-    GetItem: NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0;
-    // `PyObject_GetBuffer` of consumers that give the buffer back before they end.
-    Buffer: NewByteArray 0, NewBytes 0, NewStream 0, Init 0, Extend 0, InPlaceAdd 0, Add 0, FromBytes 0, Find 0, RFind 0,
+    Equal: [Contains 0, Count 0, IndexOf 0, Remove 0, Equal 0];
+    // `PyIter_Next` of any iterable, `PyObject_GetIter`, and `PySequence_GetItem`, by the iterator of any sequence and for slices
+    // of arrays of `ctypes`.
+    Next Iter GetItem: [NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0];
+    // `PyObject_GetBuffer` and `PyBuffer_Release` of consumers that give the buffer back before they end.
+    Buffer ReleaseBuffer: [NewByteArray 0, NewBytes 0, NewStream 0, Init 0, Extend 0, InPlaceAdd 0, Add 0, FromBytes 0, Find 0, RFind 0,
         Count 0, IndexOf 0, Contains 0, StartsWith 0, Split 0, Replace 0, Replace 1, Translate 0, Strip 0, Write 0,
         ReadInto 0, SetItem 1, Equal 0, Less 0, Crc32 0, Hexlify 0, IntFromBytes 0, FindAll 1, PackInto 1, UnpackFrom 1,
-        Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item;
-    // `PyBuffer_Release`
-    ReleaseBuffer: NewByteArray 0, NewBytes 0, NewStream 0, Init 0, Extend 0, InPlaceAdd 0, Add 0, FromBytes 0, Find 0,
-        RFind 0, Count 0, IndexOf 0, Contains 0, StartsWith 0, Split 0, Replace 0, Replace 1, Translate 0, Strip 0,
-        Write 0, ReadInto 0, SetItem 1, Equal 0, Less 0, Crc32 0, Hexlify 0, IntFromBytes 0, FindAll 1, PackInto 1,
-        UnpackFrom 1, Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item;
+        Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item];
     // `PyObject_LengthHint`.
-    LengthHint: NewBytes 0, Extend 0, Join 0, IntFromBytes 0;
+    LengthHint: [NewBytes 0, Extend 0, Join 0, IntFromBytes 0];
     // The same, which asks for a length first; `PyObject_Size` of separators and of what is assigned to a slice of `ctypes`;
     // `PyObject_IsTrue` of what has no `__bool__`.
-    Length: NewBytes 0, Extend 0, Join 0, IntFromBytes 0, Hex 0, Hexlify 1, SetItem 1, PackInto 3;
+    Length: [NewBytes 0, Extend 0, Join 0, IntFromBytes 0, Hex 0, Hexlify 1, SetItem 1, PackInto 3];
 }
 
 /// An object of a class with special methods.
@@ -228,7 +225,7 @@ pub enum Answer {
 
 /// Whether a part of an argument is asked so.
 pub fn calls(op: Op, position: usize, part: Part, protocol: Protocol) -> bool {
-    CALLS.contains(&Call { op, position, part, protocol })
+    CALLS.iter().any(|calls| calls.contains(&Call { op, position, part, protocol }))
 }
 
 /// Whether a hook may raise this.

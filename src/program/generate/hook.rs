@@ -180,8 +180,8 @@ impl Place<'_> {
             return arg;
         }
         let called = |call: &&Call| self.is_of(call, part);
-        let count = CALLS.iter().filter(called).count() as u32;
-        let call = CALLS.iter().filter(called).nth(choices.below(count.max(1)) as usize);
+        let calls = || CALLS.iter().copied().flatten().filter(called);
+        let call = calls().nth(choices.below((calls().count() as u32).max(1)) as usize);
         let protocol = match (call, &arg) {
             // Now and then one that nobody calls.
             (Some(call), _) if choices.chance(15, 16) => call.protocol,

@@ -101,16 +101,14 @@ impl<'a, H: Heap> Acquired<'a, H> {
         arg: &'a Arg,
         fits: impl Fn(&Layout) -> bool,
     ) -> std::result::Result<Acquired<'a, H>, NoBuffer> {
-        let (hold, lent) = match arg {
-            Arg::Bytes(bytes) if fits(&Layout::bytes(bytes.len(), true)) => {
-                return Ok(Acquired::Bytes(bytes));
-            }
+        let acquired = match arg {
+            Arg::Bytes(bytes) if fits(&Layout::bytes(bytes.len(), true)) => Acquired::Bytes(bytes),
             Arg::Bytes(_) => return Err(NoBuffer::NotContiguous),
-            Arg::Slot(slot) if is_exporter(heap, arg) => (heap.hold(*slot)?, None),
+            Arg::Slot(slot) if is_exporter(heap, arg) => Acquired::Held(heap.hold(*slot)?),
             Arg::Hook(hook) if is_exporter(heap, arg) => {
                 let lent = hooks::lend(heap, hook)?;
                 match heap.hold_lent(&lent) {
-                    Ok(hold) => (hold, Some((lent, &**hook))),
+                    Ok(hold) => Acquired::Lent(hold, lent, hook),
                     Err(reason) => {
                         heap.drop_lent(lent);
                         return Err(reason.into());
@@ -119,15 +117,11 @@ impl<'a, H: Heap> Acquired<'a, H> {
             }
             _ => return Err(NoBuffer::NotAnExporter),
         };
-        if !fits(heap.held_layout(&hold)) {
-            heap.retract(hold);
-            lent.into_iter().for_each(|(lent, _)| heap.drop_lent(lent));
+        if acquired.hold().is_some_and(|hold| !fits(heap.held_layout(hold))) {
+            acquired.retract(heap);
             return Err(NoBuffer::NotContiguous);
         }
-        Ok(match lent {
-            None => Acquired::Held(hold),
-            Some((lent, hook)) => Acquired::Lent(hold, lent, hook),
-        })
+        Ok(acquired)
     }
 
     /// What the object holds, unless it is a `bytes` of the program.
@@ -150,6 +144,18 @@ impl<'a, H: Heap> Acquired<'a, H> {
         match self {
             Acquired::Bytes(bytes) => Buffer::from_slice(bytes),
             Acquired::Held(hold) | Acquired::Lent(hold, ..) => heap.held_contents(hold),
+        }
+    }
+
+    /// Takes it back as if it had never been, as [`Heap::retract`] does.
+    pub(super) fn retract(self, heap: &mut H) {
+        match self {
+            Acquired::Bytes(_) => {}
+            Acquired::Held(hold) => heap.retract(hold),
+            Acquired::Lent(hold, lent, _) => {
+                heap.retract(hold);
+                heap.drop_lent(lent);
+            }
         }
     }
 

@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
-use super::super::heap::{Buffer, Heap, Source, Version};
+use super::super::heap::{Buffer, Heap, Version};
 use super::super::item::Wanted;
 use super::super::{index, item};
 use super::{
-    Result, Stop, bytes_of, hex_digits, hooks, is_exporter, with_bytes, with_bytes_after, with_writable,
+    Acquired, Result, Stop, bytes_of, hex_digits, hooks, is_exporter, with_bytes, with_bytes_after,
+    with_writable,
 };
-use crate::exporter::{ByteOrder, Code, Format};
+use crate::exporter::{ByteOrder, Code, Format, Layout};
 use crate::history::{ErrorClass, Value};
 use crate::program::op::PATTERNS;
 use crate::program::{Arg, Op, Step};
@@ -259,25 +260,12 @@ fn unpack_from<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn iter_unpack<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let format = struct_format(&step.args[0])?.ok_or(ErrorClass::StructError)?;
     let source = super::source(heap, &step.args[1])?;
-    let fits = |length: usize| length.is_multiple_of(format.itemsize());
-    match source {
-        Source::Bytes(bytes) if fits(bytes.len()) => {}
-        Source::Bytes(_) => return Err(ErrorClass::StructError.into()),
-        Source::Slot(slot) => {
-            let hold = heap.hold(slot)?;
-            let (is_block, length) =
-                (heap.held_layout(&hold).is_c_contiguous(), heap.held_layout(&hold).nbytes());
-            if is_block && !fits(length) {
-                heap.unhold(hold, true);
-                return Err(ErrorClass::StructError.into());
-            }
-            // If it is not refused, this very export becomes that of the iterator.
-            heap.retract(hold);
-            if !is_block {
-                return Err(ErrorClass::BufferError.into());
-            }
-        }
+    let block = Acquired::acquire(heap, &step.args[1], Layout::is_c_contiguous)?;
+    if !block.layout(heap).nbytes().is_multiple_of(format.itemsize()) {
+        return block.end(heap, Err(ErrorClass::StructError.into()));
     }
+    // This very export becomes that of the iterator.
+    block.retract(heap);
     heap.unpack(super::dest(step), source, format)?;
     Ok(Value::Stored)
 }

@@ -75,11 +75,10 @@ impl<'a> Items<'a> {
     }
 
     /// Makes a list of it, `PySequence_List`, of which each item is given to `f`.
-    pub fn list<H: Heap>(self, heap: &mut H, f: impl FnMut(&Arg)) -> Result<()> {
+    pub fn list<H: Heap>(self, heap: &mut H, mut f: impl FnMut(&Arg)) -> Result<()> {
         let own = self.again(heap)?;
         let hint = self.hint(heap, 8)?;
         check_room(hint, usize::MAX)?;
-        let mut f = f;
         own.each(heap, |_, _, item| {
             f(item);
             Ok(())

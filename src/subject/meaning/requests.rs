@@ -6,7 +6,7 @@
 //! left out.
 
 use super::super::heap::{Buffer, Heap, NotLent, Owner, Source};
-use super::{MACHINE, Result, Stop, dest, is_exporter, receiver, source};
+use super::{Acquired, MACHINE, Result, Stop, dest, receiver, source};
 use crate::exporter::{Answer, Body, Dims, Format, ItemOrder, Layout, Request};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Class, Op, Slot, SlotKind, Step};
@@ -336,18 +336,18 @@ fn contiguous_view<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let whole = Request::FULL.0 & !Request::WRITABLE.0;
     let answer = layout.lend(Request(whole)).expect("it is not to be written");
     let contiguous = is_contiguous(&answer, order);
-    let to_write_in_vain = to_write && (layout.readonly || !contiguous);
-    if contiguous && !to_write_in_vain {
+    if contiguous && !(to_write && layout.readonly) {
         // This very export becomes the view.
         heap.retract(hold);
         heap.view(dest, source)?;
         return Ok(Value::Stored);
     }
-    let copy = items_in(heap, &hold, &layout, order);
-    heap.unhold(hold, false);
-    if to_write_in_vain {
+    if to_write {
+        heap.unhold(hold, false);
         return Err(ErrorClass::BufferError.into());
     }
+    let copy = items_in(heap, &hold, &layout, order);
+    heap.unhold(hold, false);
     heap.view(dest, Source::Bytes(&copy))?;
     let copied = Layout { offset: 0, readonly: true, ..layout };
     let copied = match order {
@@ -396,32 +396,22 @@ fn size_from_format(format: &Arg) -> Result {
 /// its shape nor at its number of dimensions.
 fn copy_data<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let bytes = block(&step.args[1])?;
-    let to = match &step.args[0] {
-        arg if !is_exporter(heap, arg) => return Err(ErrorClass::TypeError.into()),
-        Arg::Slot(slot) => *slot,
-        // A `bytes` is read-only.
-        _ => return Err(ErrorClass::BufferError.into()),
-    };
-    let hold = heap.hold(to)?;
-    let layout = heap.held_layout(&hold).clone();
-    if layout.readonly {
-        heap.retract(hold);
-        return Err(ErrorClass::BufferError.into());
-    }
+    let to = Acquired::acquire(heap, &step.args[0], |layout| !layout.readonly)?;
+    let layout = to.layout(heap);
+    let hold = to.hold().expect("a bytes is read-only");
     let result = if layout.nbytes() < bytes.len() {
         Err(ErrorClass::BufferError.into())
     } else if layout.nbytes() == 0 || layout.is_c_contiguous() || layout.is_f_contiguous() {
-        heap.write_held(&hold, layout.offset, bytes);
+        heap.write_held(hold, layout.offset, bytes);
         Ok(Value::None)
     } else if layout.ndim() == 1 && bytes.len() <= layout.shape[0] as usize {
         for (place, byte) in bytes.iter().enumerate() {
             let offset = layout.offset + layout.strides[0] * place as isize;
-            heap.write_held(&hold, offset, &[*byte]);
+            heap.write_held(hold, offset, &[*byte]);
         }
         Ok(Value::None)
     } else {
         Err(MACHINE)
     };
-    heap.unhold(hold, result.is_err());
-    result
+    to.end(heap, result)
 }

@@ -54,14 +54,11 @@ impl Started {
     /// What is known of the interpreter.
     pub fn facts(&self) -> Facts {
         let subjects = self.recipe.workers.subjects.clone();
-        let known = Catalogue::parse([KNOWN]).expect("a test reads it");
-        let catalogue = Arc::new(known.for_build(self.worker.hello.free_threaded));
+        // The workers have it as well. One that died cannot say whether it was known to.
+        let catalogue = Arc::new(Catalogue::cpython().for_build(self.worker.hello.free_threaded));
         Facts { version: self.version, python: self.python(), subjects, catalogue }
     }
 }
-
-/// The catalogue, which the workers have as well. A worker that died cannot say whether it was known to.
-const KNOWN: &str = include_str!("../../oracle/known/cpython.toml");
 
 impl Facts {
     /// The end of a worker that ran a program.

@@ -19,24 +19,13 @@ use buflock::subject::{Native, Subject};
 pub use cpython::CPython;
 pub use interpreter::{Interpreter, attached};
 
-/// The texts of the catalogue of known differences.
-pub const KNOWN: &[&str] = &[include_str!("../known/cpython.toml")];
-
-/// The catalogue of known differences, of all builds of Python.
-///
-/// # Panics
-/// If it is malformed, which a test excludes.
-pub fn all_known() -> Catalogue {
-    Catalogue::parse(KNOWN.iter().copied()).expect("the catalogue is well-formed")
-}
-
 /// The known differences that this build of Python can show.
 ///
 /// # Panics
-/// As [`all_known`].
+/// As [`Catalogue::cpython`].
 pub fn catalogue() -> Arc<Catalogue> {
     static CATALOGUE: OnceLock<Arc<Catalogue>> = OnceLock::new();
-    Arc::clone(CATALOGUE.get_or_init(|| Arc::new(all_known().for_build(cfg!(Py_GIL_DISABLED)))))
+    Arc::clone(CATALOGUE.get_or_init(|| Arc::new(Catalogue::cpython().for_build(cfg!(Py_GIL_DISABLED)))))
 }
 
 /// The names of the subjects that [`check`] knows: the Rust exporters, CPython's own, and the Rust exporters as classes

@@ -12,7 +12,7 @@ use buflock::judge::{Difference, Divergence, Verdict};
 use buflock::program::allocator::Allocator;
 use buflock::report::versions;
 use buflock::subject::Version;
-use buflock_oracle::{Interpreter, all_known, attached, catalogue, interpreter};
+use buflock_oracle::{Interpreter, attached, catalogue, interpreter};
 use corpus_files::{File, Folder, at_step, files, is_for, range, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -92,7 +92,7 @@ fn replay(file: &File, subject: &str, python: Version, check: &mut Check) -> Res
 /// The entry of the catalogue that names a file.
 fn entry(file: &File) -> Result<&'static Entry, String> {
     static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
-    let entries = CATALOGUE.get_or_init(all_known).entries();
+    let entries = CATALOGUE.get_or_init(Catalogue::cpython).entries();
     entries
         .iter()
         .find(|entry| entry.shown_by == file.shown())
@@ -113,7 +113,7 @@ fn message(divergence: &Divergence) -> String {
 }
 
 fn every_entry_is_shown() -> Result<(), Failed> {
-    for entry in all_known().entries() {
+    for entry in Catalogue::cpython().entries() {
         if !root().join(&entry.shown_by).is_file() {
             return Err(format!("{} names {}, which does not exist", entry.id, entry.shown_by).into());
         }
@@ -132,7 +132,7 @@ fn every_entry_is_shown() -> Result<(), Failed> {
 
 fn the_table_is_up_to_date() -> Result<(), Failed> {
     let path = root().join("corpus/divergences/README.md");
-    let catalogue = all_known();
+    let catalogue = Catalogue::cpython();
     let page = versions::page(catalogue.entries().iter().filter(|entry| entry.standing == Standing::Bug));
     if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
         std::fs::write(&path, page)?;
@@ -145,7 +145,8 @@ fn the_table_is_up_to_date() -> Result<(), Failed> {
 
 fn every_file_is_named() -> Result<(), Failed> {
     for file in files().into_iter().filter(|file| file.folder != Folder::Regressions) {
-        let names = all_known().entries().iter().filter(|entry| entry.shown_by == file.shown()).count();
+        let names =
+            Catalogue::cpython().entries().iter().filter(|entry| entry.shown_by == file.shown()).count();
         if names != 1 {
             return Err(format!("{names} entries of the catalogue name {}", file.shown()).into());
         }

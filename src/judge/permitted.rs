@@ -87,6 +87,15 @@ impl Catalogue {
         Ok(Catalogue { entries })
     }
 
+    /// What is known of CPython, of all builds of it: `oracle/known/cpython.toml`.
+    ///
+    /// # Panics
+    /// If that is malformed, which a test excludes.
+    pub fn cpython() -> Catalogue {
+        Catalogue::parse([include_str!("../../oracle/known/cpython.toml")])
+            .expect("the catalogue is well-formed")
+    }
+
     /// What a build with or without the GIL can show of it.
     #[must_use]
     pub fn for_build(mut self, free_threaded: bool) -> Catalogue {

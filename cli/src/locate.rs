@@ -97,11 +97,11 @@ pub fn build_for(built: &Built) -> Result<Located, Failure> {
         ));
     };
     let sanitizer = built.facts.sanitizer.rust();
+    let host = host(sanitizer.is_some())?;
     let (mut command, toolchain) = match sanitizer {
-        Some(_) => (rust("cargo")?, " +nightly"),
+        Some(_) => (nightly("cargo"), " +nightly"),
         None => (Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), ""),
     };
-    let host = host(sanitizer.is_some())?;
     // What is built for another target than what builds it is built with these flags alone.
     let flags = sanitizer.map(|name| {
         format!("-Zsanitizer={name} -Cunsafe-allow-abi-mismatch=sanitizer -Cforce-frame-pointers=yes")
@@ -131,39 +131,36 @@ pub fn build_for(built: &Built) -> Result<Located, Failure> {
 }
 
 /// A tool of the nightly Rust, which alone has sanitizers.
-fn rust(tool: &str) -> Result<Command, Failure> {
-    let next = "rustup toolchain install nightly";
-    let mut probe = Command::new("rustup");
-    let probe = probe.args(["run", "nightly", "rustc", "--version"]).stdin(Stdio::null()).output();
-    let why = match probe {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(format!("failed to start rustup: {error}")),
-    };
-    if let Some(why) = why {
-        return Err(Failure::environment(
-            format!("a worker with a sanitizer needs a nightly Rust: {why}"),
-            next,
-        ));
-    }
+fn nightly(tool: &str) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", tool]);
     // What `cargo run` says of its own toolchain.
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
         command.env_remove(name);
     }
-    Ok(command)
+    command
 }
 
-/// What the toolchain builds for.
-fn host(nightly: bool) -> Result<String, Failure> {
-    let mut rustc = if nightly { rust("rustc")? } else { Command::new("rustc") };
-    let output = rustc.arg("-vV").stdin(Stdio::null()).output();
-    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    said.lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .map(str::to_owned)
-        .ok_or_else(|| Failure::environment("rustc does not say what it builds for", "rustc -vV"))
+/// What the toolchain builds for, if it is there.
+fn host(is_nightly: bool) -> Result<String, Failure> {
+    let mut rustc = if is_nightly { nightly("rustc") } else { Command::new("rustc") };
+    let why = match rustc.arg("-vV").stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            if let Some(host) = said.lines().find_map(|line| line.strip_prefix("host: ")) {
+                return Ok(host.to_owned());
+            }
+            "it does not say what it builds for".to_owned()
+        }
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => format!("failed to start {}: {error}", rustc.get_program().to_string_lossy()),
+    };
+    Err(if is_nightly {
+        let what = format!("a worker with a sanitizer needs a nightly Rust: {why}");
+        Failure::environment(what, "rustup toolchain install nightly")
+    } else {
+        Failure::environment(format!("a worker is built with rustc: {why}"), "rustc -vV")
+    })
 }
 
 /// Runs a build; if it fails, gives what it said.

@@ -214,28 +214,24 @@ pub(super) fn memory(steps: &[Step]) -> Vec<u8> {
 
 /// Whether an operation writes bytes without the lock of the object.
 pub(super) fn writes_in_place(op: Op) -> bool {
-    use Op::{
-        ByteSwap, CopyData, FromContiguous, FromFile, LockedWrite, Move, PackInto, ReadFromFile, ReadInto,
-        Received, Reverse, SetItem, Write, WriteByte, WriteLines,
-    };
-    matches!(
-        op,
-        ByteSwap
-            | CopyData
-            | FromContiguous
-            | FromFile
-            | LockedWrite
-            | Move
-            | PackInto
-            | ReadFromFile
-            | ReadInto
-            | Received
-            | Reverse
-            | SetItem
-            | Write
-            | WriteByte
-            | WriteLines
-    )
+    const ALL: [Op; 15] = [
+        Op::ByteSwap,
+        Op::CopyData,
+        Op::FromContiguous,
+        Op::FromFile,
+        Op::LockedWrite,
+        Op::Move,
+        Op::PackInto,
+        Op::ReadFromFile,
+        Op::ReadInto,
+        Op::Received,
+        Op::Reverse,
+        Op::SetItem,
+        Op::Write,
+        Op::WriteByte,
+        Op::WriteLines,
+    ];
+    ALL.contains(&op)
 }
 
 /// Whether two threads were in these steps at once, as far as the clock can tell.

@@ -46,22 +46,18 @@ fn run_own(
         if is_barrier {
             gather(wait);
         }
-        if step.thread != Some(thread) {
-            if is_barrier {
-                gather(wait);
-            }
-            continue;
+        if step.thread == Some(thread) {
+            pause();
+            meeting.enter(place, wait);
+            let begun = now();
+            let seen = match step.find_needed(|slot| !hand.holds(slot)) {
+                _ if known.contains(&step.op) => Outcome::Skipped(Skip::Known),
+                Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
+                None => place::at(place, || hand.step(step)),
+            };
+            raced.push(Event { thread, begun, ended: now(), call: place, seen });
+            meeting.leave(place);
         }
-        pause();
-        meeting.enter(place, wait);
-        let begun = now();
-        let seen = match step.find_needed(|slot| !hand.holds(slot)) {
-            _ if known.contains(&step.op) => Outcome::Skipped(Skip::Known),
-            Some(slot) => Outcome::Skipped(Skip::Empty(slot)),
-            None => place::at(place, || hand.step(step)),
-        };
-        raced.push(Event { thread, begun, ended: now(), call: place, seen });
-        meeting.leave(place);
         if is_barrier {
             gather(wait);
         }

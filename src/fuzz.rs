@@ -8,10 +8,7 @@ use std::sync::Arc;
 
 use crate::check::Check;
 use crate::judge::Verdict;
-use crate::program::op::Role;
-use crate::program::{
-    Arg, Int, Op, Program, Schedule, Turns, encode, fixup, generate, limits, mutate, parse, text,
-};
+use crate::program::{Program, Schedule, Turns, encode, fixup, generate, mutate, parse, text};
 use crate::subject::Version;
 
 /// Runs an input on the native exporters against the model.
@@ -76,8 +73,7 @@ fn take_turns(program: &mut Program) {
     }
 }
 
-fn judge(check: &mut Check, mut program: Program) {
-    tame(&mut program);
+fn judge(check: &mut Check, program: Program) {
     let program = Arc::new(program);
     if let Verdict::Diverge(divergence) = check.run(&program)
         && !check.knows(&divergence)
@@ -91,34 +87,6 @@ fn judge(check: &mut Check, mut program: Program) {
             divergence.difference,
             divergence.signature,
         );
-    }
-}
-
-/// Takes out what asks for more memory than any machine has: a fuzzing engine reports the request
-/// itself, before it can fail.
-fn tame(program: &mut Program) {
-    for step in &mut program.steps {
-        let op = step.op;
-        for (arg, role) in step.args.iter_mut().zip(op.row().args) {
-            match (role, arg) {
-                (Role::Size | Role::Times | Role::Source | Role::ArraySource | Role::FileLength, arg) => {
-                    tame_size(arg);
-                }
-                // What is written next would begin there.
-                (Role::Index, arg) if op == Op::Seek => tame_size(arg),
-                (Role::State, Arg::List(items) | Arg::Tuple(items)) => items.iter_mut().for_each(tame_size),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// A size that no object of a program has becomes one that no machine has a number for.
-fn tame_size(arg: &mut Arg) {
-    if let Arg::Int(Int::Small(size)) = arg
-        && *size > limits::LENGTH as i64
-    {
-        *arg = Arg::Int(Int::Huge { negative: false });
     }
 }
 

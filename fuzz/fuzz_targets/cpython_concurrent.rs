@@ -1,6 +1,7 @@
 //! The Rust exporters and CPython, whose threads race, against the model.
 #![no_main]
 mod interpreter;
+mod memory;
 mod structural;
 
 use buflock::fuzz::mutate_concurrent as mutate;

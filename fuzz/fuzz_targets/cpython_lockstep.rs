@@ -1,6 +1,7 @@
 //! The Rust exporters and CPython against the model, in lockstep.
 #![no_main]
 mod interpreter;
+mod memory;
 mod structural;
 
 use buflock::fuzz::mutate;

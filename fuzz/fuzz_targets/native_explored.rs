@@ -1,5 +1,6 @@
 //! The Rust exporters against the model, on threads that take the turns that an input says. No Python.
 #![no_main]
+mod memory;
 mod structural;
 
 use buflock::fuzz::mutate_explored as mutate;

@@ -1,5 +1,6 @@
 //! The Rust exporters against the model. No Python.
 #![no_main]
+mod memory;
 mod structural;
 
 use buflock::fuzz::mutate;

@@ -1,6 +1,7 @@
 //! CPython with the Rust exporters as its classes against the model, in lockstep.
 #![no_main]
 mod interpreter;
+mod memory;
 mod structural;
 
 use buflock::fuzz::mutate;

@@ -169,17 +169,27 @@ impl<F: FnMut(&Program) -> bool> Shrinker<F> {
     /// No threads, or fewer of them, or at least fewer steps that are on one.
     fn merge_threads(&mut self) {
         let threads = self.best.threads();
-        if self.attempt_with(|program| program.steps.iter_mut().for_each(|step| step.thread = None)) {
+        let clear = |thread: &mut Option<u8>| *thread = None;
+        if self.attempt_with(|program| {
+            program.steps.iter_mut().for_each(|step| step.change_threads(&mut { clear }));
+        }) {
             return;
+        }
+        for at in 0..self.best.steps.len() {
+            self.attempt_with(|program| {
+                program.steps[at].hooked_steps_mut().for_each(|inner| inner.change_threads(&mut { clear }));
+            });
         }
         for from in (1..threads).rev() {
             for to in 0..from {
-                let merge = |step: &mut Step| {
-                    if step.thread == Some(from) {
-                        step.thread = Some(to);
+                let mut merge = |thread: &mut Option<u8>| {
+                    if *thread == Some(from) {
+                        *thread = Some(to);
                     }
                 };
-                if self.attempt_with(|program| program.steps.iter_mut().for_each(merge)) {
+                if self.attempt_with(|program| {
+                    program.steps.iter_mut().for_each(|step| step.change_threads(&mut merge));
+                }) {
                     break;
                 }
             }

@@ -93,7 +93,7 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
             for method in &mut hook.methods {
                 method.steps.truncate(limits::HOOK_STEPS);
                 for inner in &mut method.steps {
-                    inner.thread = None;
+                    inner.thread = inner.thread.map(|thread| thread % limits::THREADS);
                     inner.guard = Guard::None;
                     inner.expect = None;
                     fix_step_within(inner, depth + 1, kept);

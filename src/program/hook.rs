@@ -203,7 +203,8 @@ pub struct Hook {
 pub struct Method {
     /// Which.
     pub protocol: Protocol,
-    /// What it does, on the thread of the operation that calls it; what these steps raise is seen and forgotten.
+    /// What it does, on the thread of the operation that calls it, or on the one that a step names, for which it waits;
+    /// what these steps raise is seen and forgotten.
     pub steps: Vec<Step>,
     /// What comes of it.
     pub answer: Answer,
@@ -295,6 +296,14 @@ impl Arg {
         }
     }
 
+    /// The same, to be changed.
+    pub fn hook_mut(&mut self) -> Option<&mut Hook> {
+        match self {
+            Arg::Hook(hook) => Some(hook),
+            _ => None,
+        }
+    }
+
     /// The method of a protocol, of a hook that has it.
     #[inline]
     pub fn method(&self, protocol: Protocol) -> Option<&Method> {
@@ -312,6 +321,17 @@ impl Step {
     #[inline]
     pub fn has_hooks(&self) -> bool {
         self.args.iter().flat_map(Arg::parts).any(|part| matches!(part, Arg::Hook(_)))
+    }
+
+    /// The steps of its hooks, but not those within these, to be changed.
+    pub fn hooked_steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+        self.parts_mut().filter_map(Arg::hook_mut).flat_map(Hook::steps_mut)
+    }
+
+    /// Changes the thread that it names, and those that steps of its hooks name.
+    pub fn change_threads(&mut self, change: &mut dyn FnMut(&mut Option<u8>)) {
+        change(&mut self.thread);
+        self.hooked_steps_mut().for_each(|inner| inner.change_threads(change));
     }
 
     /// How deep hooks are within each other: 0 if there are none.

@@ -106,11 +106,17 @@ pub enum Expect {
 impl Program {
     /// The number of threads, at least one.
     pub fn threads(&self) -> u8 {
-        self.steps.iter().filter_map(|step| step.thread).max().map_or(1, |last| last + 1)
+        self.steps.iter().filter_map(Step::last_thread).max().map_or(1, |last| last + 1)
     }
 }
 
 impl Step {
+    /// The last of the threads that it and its hooks name.
+    fn last_thread(&self) -> Option<u8> {
+        let within = self.hooks().flat_map(Hook::steps).filter_map(Step::last_thread);
+        self.thread.into_iter().chain(within).max()
+    }
+
     /// A step before the threads start, with no guard and no expectation.
     pub fn new(op: Op, receiver: Option<Slot>, args: Args, dest: Option<Slot>) -> Step {
         Step { thread: None, guard: Guard::None, op, receiver, args, dest, expect: None }

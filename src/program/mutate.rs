@@ -141,10 +141,15 @@ fn change_slot(program: &mut Program, rng: &mut Rng) {
     }
 }
 
-/// Another thread for a step and, half of the time, for those after it.
+/// Another thread for a step and, half of the time, for those after it; or for the steps of its hooks, or none for these.
 fn change_thread(program: &mut Program, rng: &mut Rng) {
     if let Some(at) = position(program, rng) {
         let thread = rng.below(u32::from(limits::THREADS)) as u8;
+        if program.steps[at].has_hooks() && rng.chance(1, 2) {
+            let thread = rng.chance(1, 2).then_some(thread);
+            program.steps[at].hooked_steps_mut().for_each(|inner| inner.thread = thread);
+            return;
+        }
         let count = if rng.chance(1, 2) { 1 } else { program.steps.len() - at };
         for step in &mut program.steps[at..at + count] {
             step.thread = Some(thread);

@@ -663,7 +663,7 @@ impl<'a> Parser<'a> {
         Ok(Arg::Hook(Box::new(Hook { methods })))
     }
 
-    /// `__index__{v0.release(); return 3}`
+    /// `__index__{v0.release(); T1: b0.clear(); return 3}`
     fn method(&mut self) -> Parsed<Method> {
         let method = match self.token(0).kind {
             Kind::Name(name) => Protocol::of_method(name),
@@ -687,8 +687,9 @@ impl<'a> Parser<'a> {
                     self.fail(format!("`return` or `raise` after at most {most} statements of a hook"))
                 );
             }
+            let thread = self.thread()?;
             let (Call { row, receiver, args }, dest) = self.statement()?;
-            steps.push(Step::new(row.op, receiver, args, dest));
+            steps.push(Step { thread, ..Step::new(row.op, receiver, args, dest) });
             self.need(";")?;
         }
         let answer = self.answer()?;

@@ -128,12 +128,12 @@ impl fmt::Display for Hook {
     }
 }
 
-/// `__index__{v0.release(); return 3}`
+/// `__index__{v0.release(); T1: b0.clear(); return 3}`
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{{", self.protocol.method())?;
         for step in &self.steps {
-            write!(f, "{}; ", Statement(step))?;
+            write!(f, "{}; ", step.threaded())?;
         }
         match &self.answer {
             Answer::Return(arg) => write!(f, "return {arg}}}"),

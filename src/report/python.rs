@@ -209,8 +209,9 @@ fn class(out: &mut String, number: &str, hook: &Hook) {
         let _ = writeln!(out, "{empty}    def {name}(self{parameters}):");
         for step in &method.steps {
             done += 1;
-            let text = string(&step.statement());
-            let _ = writeln!(out, "        inside({text}, step_{number}_{done})");
+            let run = if step.thread.is_some() { "elsewhere" } else { "inside" };
+            let text = string(&step.threaded());
+            let _ = writeln!(out, "        {run}({text}, step_{number}_{done})");
         }
         let _ = writeln!(out, "        {}", answer(method));
     }

@@ -14,7 +14,7 @@ use crate::exporter::{
     Access, Answer, Body, CArray, Code, Exported, Format, Layout, Mapping, Refused, Released, Request,
     TypeCode,
 };
-use crate::history::{ErrorClass, Nested, Seen};
+use crate::history::{ErrorClass, Nested, Outcome, Seen};
 use crate::program::{Class, Slot, SlotKind};
 
 /// What `hash` of a view raises, given what that of its owner does.
@@ -307,6 +307,14 @@ pub trait Heap {
     fn share(&mut self, slot: Slot, dest: Slot);
     /// What the step under way keeps of its hooks.
     fn nesting(&mut self) -> &mut Nesting;
+    /// Runs a step of a hook as `work` does, on the thread that it names, and waits for it. Where there is one thing to be
+    /// seen of a step, whoever does it, that is here.
+    fn on_thread(&mut self, _thread: u8, work: impl FnOnce(&mut Self) -> Outcome + Send + 'static) -> Outcome
+    where
+        Self: Sized,
+    {
+        work(self)
+    }
 
     /// Which exporter a filled slot holds.
     fn flavour(&self, exporter: Slot) -> Flavour;

@@ -3,6 +3,7 @@
 //! A [`Subject`] runs steps and can be looked at; it judges nothing. The [`model`] is the law,
 //! every other subject is the accused.
 
+pub mod errand;
 pub mod heap;
 pub mod index;
 mod item;

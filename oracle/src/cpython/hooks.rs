@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use buflock::history::{Nested, Outcome};
 use buflock::program::{Answer, Arg, Hook, Method, Protocol, Slot, Step};
+use buflock::subject::errand;
 use pyo3::exceptions::{PyIndexError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -123,8 +124,19 @@ impl Called {
     }
 }
 
-/// Runs a step of a hook. What the model left out, and what it did not come to, is not run.
+/// Runs a step of a hook, on the thread that it names.
 fn run(py: Python<'_>, step: &Step) {
+    let Some(thread) = step.thread else { return run_here(py, step) };
+    let (moved, step) = (UNDER_WAY.take(), step.clone());
+    UNDER_WAY.set(errand::on_thread(thread, move || {
+        UNDER_WAY.set(moved);
+        Python::attach(|py| run_here(py, &step));
+        UNDER_WAY.take()
+    }));
+}
+
+/// Runs a step of a hook. What the model left out, and what it did not come to, is not run.
+fn run_here(py: Python<'_>, step: &Step) {
     enum Next {
         Skip(Outcome),
         Plain(Outcome),

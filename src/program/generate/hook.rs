@@ -214,7 +214,11 @@ impl Place<'_> {
             5 | 6 => 2,
             _ => limits::HOOK_STEPS,
         };
-        let steps = (0..count).map(|_| step(choices, &sketch, self.receiver)).collect();
+        let mut steps: Vec<Step> = (0..count).map(|_| step(choices, &sketch, self.receiver)).collect();
+        // Now and then the operation waits for another thread.
+        if let Some(step) = steps.first_mut().filter(|_| choices.chance(1, 16)) {
+            step.thread = Some(choices.below(limits::THREADS.into()) as u8);
+        }
         Method { protocol, steps, answer }
     }
 }

@@ -114,6 +114,13 @@ def inside(text, function):
     within.append(agrees)
 
 
+def elsewhere(text, function):
+    """Runs a step of a hook on another thread, and waits for it."""
+    other = threading.Thread(target=inside, args=(text, function))
+    other.start()
+    other.join()
+
+
 def next_awaited():
     return awaited[len(within)] if len(within) < len(awaited) else ("nothing", None)
 

@@ -28,7 +28,13 @@ pub fn call<'a, H: Heap>(heap: &mut H, method: &'a Method) -> Result<&'a Arg> {
 
 fn do_steps<H: Heap>(heap: &mut H, method: &Method) -> Result<()> {
     for step in &method.steps {
-        let outcome = run(heap, step);
+        let outcome = match step.thread {
+            None => run(heap, step),
+            Some(thread) => {
+                let step = step.clone();
+                heap.on_thread(thread, move |heap| run(heap, &step))
+            }
+        };
         // What its own hooks have done cannot be undone by itself; and what a Python breaks, others do not leave out.
         match outcome {
             Outcome::Skipped(skip @ (Skip::TooLong | Skip::Machine)) if step.has_hooks() => {

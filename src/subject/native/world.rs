@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use super::super::errand;
 use super::super::heap::{
     Buffer, Flavour, Form, Heap, Memory, Nesting, NotLent, Owner, Source, Version, length_for_iterator,
     next_offset,
@@ -18,7 +19,7 @@ use crate::exporter::{
     Access, Answer, Array, Body, ByteArray, Bytes, CArray, Closing, Export, Exported, Format, Layout, Lender,
     LockError, MapError, Mapping, Mmap, Provider, Released, Request, Stream, Text, View,
 };
-use crate::history::{ErrorClass, Seen};
+use crate::history::{ErrorClass, Outcome, Seen};
 use crate::program::{Class, Slot, SlotKind};
 use crate::sync::Mutex;
 
@@ -87,6 +88,20 @@ impl Heap for Native {
 
     fn nesting(&mut self) -> &mut Nesting {
         &mut self.nesting
+    }
+
+    fn on_thread(
+        &mut self,
+        thread: u8,
+        work: impl FnOnce(&mut Native) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        let mut own = std::mem::replace(self, Native::new(self.version));
+        let (own, outcome) = errand::on_thread(thread, move || {
+            let outcome = work(&mut own);
+            (own, outcome)
+        });
+        *self = own;
+        outcome
     }
 
     fn flavour(&self, exporter: Slot) -> Flavour {

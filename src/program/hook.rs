@@ -28,7 +28,7 @@ pub enum Gives {
 
 macro_rules! protocols {
     ($($(#[$doc:meta])* $protocol:ident: $method:literal $parameters:literal $gives:ident;)*) => {
-        /// A special method of a hook. What it has no method for, a hook is as any other object.
+        /// A method of a hook: a special one, or one of a file. What it has no method for, a hook is as any other object.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Protocol { $($(#[$doc])* $protocol,)* }
 
@@ -78,6 +78,10 @@ protocols! {
     Buffer: "__buffer__" ", flags" View;
     /// Is given back what was lent; only of a class that lends.
     ReleaseBuffer: "__release_buffer__" ", view" Nothing;
+    /// Is read from as a file is.
+    Read: "read" ", size" Literal;
+    /// Is written to as a file is.
+    Write: "write" ", data" Literal;
 }
 
 impl Protocol {
@@ -184,6 +188,9 @@ calls! {
         Count 0, IndexOf 0, Contains 0, StartsWith 0, Split 0, Replace 0, Replace 1, Translate 0, Strip 0, Write 0,
         ReadInto 0, SetItem 1, Equal 0, Less 0, Crc32 0, Hexlify 0, IntFromBytes 0, FindAll 1, PackInto 1, UnpackFrom 1,
         Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item];
+    // `_PyObject_CallMethod` of files.
+    Read: [FromFile 0];
+    Write: [ToFile 0];
     // `PyObject_LengthHint`.
     LengthHint: [NewBytes 0, Extend 0, Join 0, IntFromBytes 0];
     // The same, which asks for a length first; `PyObject_Size` of separators and of what is assigned to a slice of `ctypes`;

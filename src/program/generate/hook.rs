@@ -55,6 +55,11 @@ pub(super) fn maybe(
         let answer = Answer::Return(Arg::int(i64::from(choices.below(3))));
         return Arg::Hook(Box::new(Hook { methods: vec![place.method(choices, Protocol::Length, answer)] }));
     }
+    for protocol in [Protocol::Read, Protocol::Write] {
+        if place.calls(Part::Whole, protocol) {
+            return place.file(choices, protocol);
+        }
+    }
     let count = arg.parts().len() as u32;
     if count == 0 {
         return arg;
@@ -112,6 +117,17 @@ impl Place<'_> {
             methods.push(self.method(choices, Protocol::Index, number));
         }
         Arg::Hook(Box::new(Hook { methods }))
+    }
+
+    /// A file that is asked for a few bytes, and may give others, or is given some, and says anything.
+    fn file(&self, choices: &mut impl Choices, protocol: Protocol) -> Arg {
+        let answer = match choices.below(8) {
+            0 => Answer::Raise(error(choices)),
+            1 => Answer::Return(Arg::None),
+            2 => Answer::Return(Arg::int(i64::from(choices.below(9)))),
+            _ => Answer::Return(argument::literal(choices)),
+        };
+        Arg::Hook(Box::new(Hook { methods: vec![self.method(choices, protocol, answer)] }))
     }
 
     /// An object that gives items: those of a list that was there, or others.

@@ -11,7 +11,7 @@ use super::{
 use crate::exporter::{Code, Format, TypeCode};
 use crate::history::{ErrorClass, Skip, Value};
 use crate::program::op::TABLE;
-use crate::program::{Arg, Class, Op, Slot, SlotKind, Step, limits};
+use crate::program::{Arg, Class, Op, Protocol, Slot, SlotKind, Step, limits};
 
 mod compare;
 
@@ -200,7 +200,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         Op::ToFile if length(heap, slot)? == 0 => Ok(Value::None),
         Op::ToFile => {
             let bytes = Arg::bytes(&contents(heap, slot));
-            ask(heap, &step.args[0], Op::Write, bytes).map(|_| Value::None)
+            ask(heap, &step.args[0], (Op::Write, Protocol::Write), bytes).map(|_| Value::None)
         }
         Op::FromFile => from_file(heap, slot, size, step),
         Op::FromList => from_list(heap, slot, code, &step.args[0]),
@@ -359,8 +359,12 @@ fn from_bytes<H: Heap>(heap: &mut H, slot: Slot, size: usize, arg: &Arg) -> Resu
 }
 
 /// Calls a method of a file, which is any object that has it.
-fn ask<H: Heap>(heap: &mut H, file: &Arg, op: Op, arg: Arg) -> Result {
+fn ask<H: Heap>(heap: &mut H, file: &Arg, (op, protocol): (Op, Protocol), arg: Arg) -> Result {
     match file {
+        Arg::Hook(hook) => {
+            let method = hook.method(protocol).ok_or(ErrorClass::AttributeError)?;
+            hooks::call(heap, method).map(literal)
+        }
         Arg::Slot(slot) if slot.kind == SlotKind::Exporter => {
             operation(heap, &Step::new(op, Some(*slot), [arg].into_iter().collect(), None))
         }
@@ -387,7 +391,7 @@ fn from_file<H: Heap>(heap: &mut H, slot: Slot, size: usize, step: &Step) -> Res
     if heap.operate(slot, |memory| memory.length()) + wanted.min(limits::LENGTH) > limits::LENGTH {
         return Err(TOO_LONG);
     }
-    let read = match ask(heap, &step.args[0], Op::Read, Arg::int(wanted as i64))? {
+    let read = match ask(heap, &step.args[0], (Op::Read, Protocol::Read), Arg::int(wanted as i64))? {
         Value::Bytes(read) => read,
         _ => return Err(ErrorClass::TypeError.into()),
     };

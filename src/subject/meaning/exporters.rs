@@ -173,10 +173,9 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
                 room = iterables::hint(heap, arg, 32)?;
                 iterables::check_room(room, usize::MAX)
             })?;
-            // Where there was no room, the first item is lost before gh-143003: a step that has seen that in its hooks could do
-            // anything.
+            // Where there was no room, the first item is stored in what all empty bytearrays share, before gh-143003.
             let loses = room == 0 && !bytes.is_empty() && !heap.version().has(&[(13, 12), (14, 3)]);
-            if loses && heap.is_guarded() && heap.nesting().depth > 0 {
+            if loses && heap.is_guarded() {
                 return Err(Stop::Skip(Skip::Known));
             }
             append(heap, slot, usize::MAX, &bytes)

@@ -7,10 +7,11 @@ pub use race::Frequency;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::history::{History, Observation, Outcome};
+use crate::history::{ErrorClass, History, Observation, Outcome};
 use crate::judge::permitted::Catalogue;
 use crate::judge::permitted::Standing;
 use crate::judge::{self, Difference, Divergence, Verdict, compare};
+use crate::program::starve::starves;
 use crate::program::{Op, Program};
 use crate::sanitizer::Alarm;
 use crate::schedule::concurrent::Crew;
@@ -85,6 +86,8 @@ struct Case {
     trace: Trace,
     /// The first step that not all subjects have run.
     next: usize,
+    /// Whether there was no memory for a step, and what comes after it cannot be known.
+    starved: bool,
     /// Boxed, since every step has the chance of one and few make use of it.
     divergence: Option<Box<Divergence>>,
     /// A divergence that came out at rest; what came out at a step counts for more.
@@ -303,7 +306,7 @@ impl Baton for Box<Run> {
 
     fn lane(&self) -> Option<u8> {
         let case = &self.cases[0];
-        if case.divergence.is_some() {
+        if case.divergence.is_some() || case.starved {
             return None;
         }
         case.program.steps.get(case.next).map(|step| step.lane())
@@ -362,6 +365,9 @@ impl Case {
                 watch.at(at);
             }
             let step = &program.steps[at];
+            if let Some(after) = starves(program, at) {
+                subject.starve(after);
+            }
             let (found, nested) = places::at(at, || {
                 if step.has_hooks() {
                     subject.hooked_step(step, self.trace.nested(at))
@@ -372,6 +378,10 @@ impl Case {
             if let Some(seen) = seen {
                 let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
                 seen.push((found.clone(), message));
+            }
+            if found == Outcome::Raised(ErrorClass::MemoryError) && starves(program, at).is_some() {
+                self.starved = true;
+                return at;
             }
             let divergence = compare::after_step(&self.trace, subject, program, at, (found, &nested));
             if divergence.is_some() {
@@ -384,7 +394,7 @@ impl Case {
 
     /// All subjects have run the steps up to `end`, and one of them the next as well if it differed there.
     fn over(&mut self, end: usize) {
-        self.next = end + usize::from(self.divergence.is_some());
+        self.next = end + usize::from(self.divergence.is_some() || self.starved);
     }
 
     /// Brings a subject to rest, whether it diverged or not: the next run starts clean.
@@ -431,7 +441,7 @@ impl Case {
     fn growth(&mut self, subject: &mut dyn Subject, end: usize, watch: Option<&dyn Watch>) -> usize {
         /// What is kept for later, such as a compiled pattern, is made but once.
         const RUNS: usize = 12;
-        let next = std::mem::take(&mut self.next);
+        let (next, starved) = (std::mem::take(&mut self.next), self.starved);
         let mut least = usize::MAX;
         subject.grown(true);
         for _ in 0..RUNS {
@@ -443,7 +453,7 @@ impl Case {
                 break;
             }
         }
-        self.next = next;
+        (self.next, self.starved) = (next, starved);
         least
     }
 }
@@ -458,7 +468,7 @@ impl Run {
                 watch.program(first + place);
             }
             case.program = Arc::clone(program);
-            case.next = 0;
+            (case.next, case.starved) = (0, false);
             case.trace.record(&mut self.model, program);
         }
     }

@@ -132,8 +132,9 @@ fn shown<'a>(files: impl Iterator<Item = &'a File>) -> Result<BTreeMap<Op, BTree
 }
 
 fn every_operation_is_shown(files: &[File]) -> Result<(), Failed> {
-    // What cannot fail: dropping a reference, releasing an export, again included, `==`, and arithmetic.
-    let infallible = [Op::Drop, Op::ReleaseExport, Op::Equal, Op::ContiguousStrides];
+    // What cannot fail: dropping a reference, releasing an export, again included, `==`, arithmetic, and what is said of the next
+    // step.
+    let infallible = [Op::Drop, Op::ReleaseExport, Op::Equal, Op::ContiguousStrides, Op::Starve];
     // What cannot succeed, because it needs a file of the system.
     let hopeless = [Op::FileNo, Op::Detach];
     let shown = shown(files.iter().filter(|file| file.folder == Folder::Regressions))?;

@@ -35,6 +35,8 @@ pub struct CPython {
     /// What the interpreter complained of in this run.
     complaint: Option<String>,
     error: Option<Object>,
+    /// After how many allocations the next step has none.
+    starved: Option<usize>,
     /// The most blocks of memory that were counted so far.
     most: usize,
     /// Those that were counted the last time that garbage had been collected.
@@ -161,6 +163,7 @@ impl CPython {
             rests: 0,
             complaint: None,
             error: None,
+            starved: None,
             most: 0,
             swept: 0,
         }
@@ -217,6 +220,7 @@ impl CPython {
     }
 
     fn operation(&mut self, py: Python<'_>, step: &Step) -> Result<Value, Raised> {
+        let starved = self.starved.take();
         let row = step.op.row();
         let receiver = step.receiver;
         if let (Syntax::Drop, Some(slot)) = (row.syntax, receiver) {
@@ -224,7 +228,11 @@ impl CPython {
             return Ok(Value::None);
         }
         let objects = self.objects(py, step);
-        let performed = self.known.perform(py, step, objects.as_slice())?;
+        let perform = || self.known.perform(py, step, objects.as_slice());
+        let performed = match starved {
+            Some(after) => raw::starved(py, after, perform)?,
+            None => perform()?,
+        };
         drop(objects);
         Ok(self.finish(py, step, performed))
     }
@@ -576,6 +584,12 @@ impl Subject for CPython {
         })
     }
 
+    fn starve(&mut self, after: usize) {
+        if self.known.substitutes.is_none() {
+            self.starved = Some(after);
+        }
+    }
+
     fn hooked_step(&mut self, step: &Step, expected: &[Nested]) -> (Outcome, Vec<Nested>) {
         Python::attach(|py| {
             let seen = hooks::step(py, self, step, expected);
@@ -622,11 +636,13 @@ impl Subject for CPython {
         self.slot(slot).is_some()
     }
 
-    fn forks(&self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
+    fn forks(&mut self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
         // What is done by its meaning is several steps to other threads.
         if self.known.substitutes.is_some() {
             return None;
         }
+        // With the frames that it went through, the error of the last step refers to objects, and may hold exports.
+        let error = self.error.take();
         let fork = |py: Python<'_>| CPython {
             exporters: self.exporters.map(|object| object.clone_ref(py)),
             views: self.views.map(|object| object.clone_ref(py)),
@@ -635,6 +651,7 @@ impl Subject for CPython {
             ..CPython::of(Arc::clone(&self.known))
         };
         Python::attach(|py| {
+            drop(error);
             take_turns(py);
             Some((0..count).map(|_| Box::new(fork(py)) as Box<dyn Subject>).collect())
         })

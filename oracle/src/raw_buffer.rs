@@ -5,11 +5,13 @@
 //! function takes the token `Python<'_>`, which proves that the thread is attached, and owned
 //! references (`Py<PyAny>`), which prove that the objects live: that is what makes them safe.
 
+mod domains;
 pub mod guarded;
 pub mod held;
 pub mod lend;
 mod objects;
 pub mod reports;
+mod starved;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
@@ -22,6 +24,8 @@ use buflock::exporter::{Code, Provider, TypeCode};
 use buflock::subject::native;
 use pyo3::types::PyAnyMethods;
 use pyo3::{Bound, Py, PyAny, Python, ffi};
+
+pub use starved::starved;
 
 /// An owned reference.
 pub type Object = Py<PyAny>;

@@ -131,7 +131,7 @@ impl Check {
             let mut before = Model::new(*version);
             program.steps[..start].iter().for_each(|step| drop(before.step(step)));
             for subject in
-                subjects.iter().filter(|subject| start < program.steps.len() && subject.takes(program))
+                subjects.iter_mut().filter(|subject| start < program.steps.len() && subject.takes(program))
             {
                 if explore.is_some() && subject.name() != Native::NAME {
                     saw.push(None);

@@ -12,9 +12,13 @@ use std::fmt;
 pub use alarm::alarm;
 
 use crate::history::{ErrorClass, Nested, Outcome, Raced};
+use crate::program::starve::starves;
 use crate::program::{Expect, Op, Program, SlotKind, Step};
 use crate::sanitizer::Alarm;
 use crate::subject::{Picture, Unrest};
+
+/// How the signature of what differs ends where an allocation was to fail.
+const STARVED: &str = "+starved";
 
 /// What a run comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +153,11 @@ impl Divergence {
         // What differs within a hook is what would differ anywhere.
         let (at, told) = within.as_ref().map_or((at, &difference), |(step, inner)| (Some(*step), inner));
         let clause = clause(at, told);
-        let signature = signature(subject, clause, at, told);
+        let mut signature = signature(subject, clause, at, told);
+        let starved = |step: usize| starves(program, step).is_some();
+        if step.map_or_else(|| (0..program.steps.len()).any(starved), starved) {
+            signature.push_str(STARVED);
+        }
         let subject = subject.to_owned();
         Divergence { subject, clause, step, difference, signature, within: Vec::new() }
     }

@@ -113,8 +113,10 @@ impl Catalogue {
         let name = format!("{op:?}");
         let of_it = |signature: &String| {
             let named = signature.split('/').nth(1).unwrap_or_default();
-            // No race has hooks.
-            !named.ends_with("+hook") && named.split('-').next() == Some(&*name)
+            // No race has hooks, nor too little memory.
+            !named.ends_with("+hook")
+                && !signature.ends_with(super::STARVED)
+                && named.split('-').next() == Some(&*name)
         };
         let does = |entry: &Entry| match &entry.causes[..] {
             [] => entry.signatures.iter().any(of_it),

@@ -98,7 +98,10 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
                     inner.expect = None;
                     fix_step_within(inner, depth + 1, kept);
                 }
-                method.steps.retain(|inner| inner.binds().is_none_or(|slot| !kept.contains(&slot)));
+                // Memory is short for what a program does, and not for what it is in the middle of.
+                method.steps.retain(|inner| {
+                    inner.op != Op::Starve && inner.binds().is_none_or(|slot| !kept.contains(&slot))
+                });
                 fix_answer(&mut method.answer, method.protocol.gives());
             }
             if hook.methods.is_empty() {

@@ -104,6 +104,10 @@ def ctypes_array(contents, code="B"):
         return (kind * (view.nbytes // ctypes.sizeof(kind))).from_buffer_copy(view)
 
 
+def fail_allocation(after):
+    """Says that of the next step, the allocation after so many others fails. Whoever runs the steps sees to it."""
+
+
 def digest(data):
     """The SHA-256 of a buffer."""
     import hashlib

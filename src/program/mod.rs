@@ -16,6 +16,7 @@ pub mod mutate;
 pub mod op;
 pub mod parse;
 pub mod racing;
+pub mod starve;
 pub mod text;
 pub mod turns;
 

@@ -53,8 +53,8 @@ pub fn home(name: &str) -> (&str, &str) {
     match name {
         "PickleBuffer" => ("pickle", name),
         "int.from_bytes" => ("builtins", name),
-        "Lender" | "Text" | "ctypes_array" | "digest" | "lock" | "mapped_file" | "read_from_file"
-        | "received" | "truncate_file" | "written" => (HELPERS_MODULE, name),
+        "Lender" | "Text" | "ctypes_array" | "digest" | "fail_allocation" | "lock" | "mapped_file"
+        | "read_from_file" | "received" | "truncate_file" | "written" => (HELPERS_MODULE, name),
         "get_buffer" | "copy_data" | "contiguous_view" | "contiguous_strides" | "fill_info"
         | "size_from_format" => (RAW_BUFFER_MODULE, name),
         _ => name.split_once('.').unwrap_or(("builtins", name)),
@@ -513,6 +513,8 @@ operations! {
     ResizeCArray: Call("ctypes.resize"), Nothing, 2 of [Exporter Size], Value, 4;
     // The last reference goes, or one of several.
     Drop: Drop, Any, 0 of [], Value, 22;
+    // Of the step after it, the allocation after so many others fails.
+    Starve: Call("fail_allocation"), Nothing, 1 of [Small], Value, 6;
 }
 
 impl Op {

@@ -15,7 +15,7 @@ use super::{Arg, Args, Guard, Op, Program, Schedule, Slot, SlotKind, Step, Synta
 
 /// What is in no such program: arrays of `ctypes`, which break the views on them, and maps of files, which a resize may
 /// make unreadable.
-const NEVER: [Op; 3] = [Op::NewCArray, Op::ResizeCArray, Op::MapFile];
+const NEVER: [Op; 4] = [Op::NewCArray, Op::ResizeCArray, Op::MapFile, Op::Starve];
 
 /// What is done before the threads start: it may write or point where nothing is, or to others it is several steps.
 /// `bytearray.__init__` empties an object and then fills it, and `with` looks at one and then releases it.

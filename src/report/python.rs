@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use super::{Place, Told, expectations, within_hooks};
 use crate::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER, RAW_BUFFER_MODULE, home};
+use crate::program::starve::starves;
 use crate::program::text::write_bytes;
 use crate::program::{
     Allocator, Answer, Arg, Expect, Hook, Method, Op, Program, Protocol, Slot, SlotKind, Step, Syntax,
@@ -18,6 +19,9 @@ const PRELUDE: &str = include_str!("python/prelude.py");
 
 /// What one does whose steps are done one after the other.
 const LOCKSTEP: &str = include_str!("python/lockstep.py");
+
+/// What lets an allocation of a step fail.
+const STARVED: &str = include_str!("python/starved.py");
 
 /// What a script begins with whose program ran with an allocator that shows stale reads.
 const WITH_DEBUGGING_ALLOCATOR: &str = r#"
@@ -84,6 +88,10 @@ fn lockstep(out: &mut String, program: &Program, told: Option<&Told>, version: V
     imports(out, program, said, &["threading"]);
     out.push_str(PRELUDE);
     out.push_str(LOCKSTEP);
+    let is_starved = |at: usize| starves(program, at).is_some();
+    if (0..program.steps.len()).any(is_starved) {
+        out.push_str(STARVED);
+    }
     let last = told.and_then(|told| told.step).unwrap_or(usize::MAX);
     let mut table = String::from("\nSTEPS = [\n");
     for (at, ((step, said), within)) in program.steps.iter().zip(said).zip(&within).enumerate() {
@@ -99,7 +107,9 @@ fn lockstep(out: &mut String, program: &Program, told: Option<&Told>, version: V
         let expected = expected(step.expect.as_ref().unwrap_or(said));
         let (number, lane, text) = (at + 1, step.lane(), string(&step.threaded()));
         let awaited = awaited.join(", ");
-        let _ = writeln!(table, "    ({number}, {lane}, {text}, step_{number}, {expected}, [{awaited}]),");
+        let function = format!("step_{number}");
+        let function = if is_starved(at) { format!("starved({function})") } else { function };
+        let _ = writeln!(table, "    ({number}, {lane}, {text}, {function}, {expected}, [{awaited}]),");
     }
     table.push_str("]\n");
     let _ = write!(out, "\n{table}");

@@ -42,6 +42,10 @@ pub trait Subject: Send {
     /// Runs one step without hooks, of which all slots are filled.
     fn step(&mut self, step: &Step) -> Outcome;
 
+    /// Says that of the step that runs next, the allocation after so many others is to fail, where that can be done to it.
+    /// The step has its outcome then, or raises a `MemoryError`, and leaves its objects as they were or not.
+    fn starve(&mut self, _after: usize) {}
+
     /// Runs one step with hooks, and tells what happened while it converted them. Of the steps of hooks it runs those that
     /// the model has run.
     fn hooked_step(&mut self, step: &Step, expected: &[Nested]) -> (Outcome, Vec<Nested>);
@@ -61,7 +65,7 @@ pub trait Subject: Send {
 
     /// So many hands on the same objects, for threads of their own: their slots hold what these hold. `None` if threads
     /// cannot share them.
-    fn forks(&self, _count: u8) -> Option<Vec<Box<dyn Subject>>> {
+    fn forks(&mut self, _count: u8) -> Option<Vec<Box<dyn Subject>>> {
         None
     }
 

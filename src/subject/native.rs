@@ -427,7 +427,7 @@ impl Subject for Native {
         Heap::holds(self, slot)
     }
 
-    fn forks(&self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
+    fn forks(&mut self, count: u8) -> Option<Vec<Box<dyn Subject>>> {
         let sections = Arc::new(std::array::from_fn(|_| Mutex::new(())));
         let share =
             |own: &Viewed| Viewed { hashed: Some(own.hashed.clone().unwrap_or_default()), ..own.clone() };

@@ -17,9 +17,10 @@ use std::io;
 use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use pyo3::ffi::PyMemAllocatorDomain::{PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
-use pyo3::{Python, ffi};
+use pyo3::Python;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+
+use super::domains::{Allocator, DOMAINS, Functions};
 
 /// The addresses that are reserved, in bytes. They cost no memory.
 const RESERVED: usize = 1 << 36;
@@ -32,30 +33,22 @@ const FRESH: u8 = 0xCD;
 /// What the rest behind a block holds.
 const BEHIND: u8 = 0xFD;
 
-/// The domains in which objects and their contents lie. Their places here are what the allocator gets as its context.
-const DOMAINS: [ffi::PyMemAllocatorDomain; 2] = [PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ];
+/// The allocator, which gets as its context the place of its domain.
+const FUNCTIONS: Functions = Functions { malloc, calloc, realloc, free };
 
 static GUARDED: OnceLock<Guarded> = OnceLock::new();
 
 struct Guarded {
     arena: Mutex<Arena>,
     /// Those of the domains from before: they free what they gave, and give what cannot be had here.
-    before: [Before; DOMAINS.len()],
+    before: [Allocator; DOMAINS.len()],
 }
-
-struct Before(ffi::PyMemAllocatorEx);
-
-// SAFETY: what Python calls from any thread that is attached may be called from any such thread here, and nothing else
-// is done with it.
-unsafe impl Send for Before {}
-// SAFETY: as above.
-unsafe impl Sync for Before {}
 
 /// Gives Python this allocator, once. Not to a Python without the GIL, which knows its objects by where they lie.
 ///
 /// # Errors
 /// If the addresses cannot be had.
-pub fn install(_: Python<'_>) -> io::Result<()> {
+pub fn install(py: Python<'_>) -> io::Result<()> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: it is a new map, of which no address is used by anyone else.
     let start = unsafe { mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), flags) }?;
@@ -65,30 +58,12 @@ pub fn install(_: Python<'_>) -> io::Result<()> {
         next: start as usize,
         live: BTreeMap::new(),
     };
-    let before = DOMAINS.map(|domain| {
-        let mut before = ffi::PyMemAllocatorEx {
-            ctx: ptr::null_mut(),
-            malloc: None,
-            calloc: None,
-            realloc: None,
-            free: None,
-        };
-        // SAFETY: it is written here; this thread is attached.
-        unsafe { ffi::PyMem_GetAllocator(domain, &raw mut before) };
-        Before(before)
-    });
+    let before = DOMAINS.map(|domain| Allocator::of(py, domain));
     assert!(GUARDED.set(Guarded { arena: Mutex::new(arena), before }).is_ok(), "it is installed once");
     for (place, domain) in DOMAINS.into_iter().enumerate() {
-        let mut own = ffi::PyMemAllocatorEx {
-            ctx: place as *mut c_void,
-            malloc: Some(malloc),
-            calloc: Some(calloc),
-            realloc: Some(realloc),
-            free: Some(free),
-        };
-        // SAFETY: it is copied; this thread is attached, so that nobody allocates in these domains meanwhile, and what
-        // the allocator from before gave goes back to it.
-        unsafe { ffi::PyMem_SetAllocator(domain, &raw mut own) };
+        let own = Allocator::new(place as *mut c_void, &FUNCTIONS);
+        // SAFETY: what the allocator from before gave goes back to it.
+        unsafe { own.install(py, domain) };
     }
     Ok(())
 }
@@ -206,16 +181,16 @@ impl Arena {
 fn guarded<R>(
     context: *mut c_void,
     f: impl FnOnce(&mut Arena) -> Option<R>,
-    before: impl FnOnce(&ffi::PyMemAllocatorEx) -> R,
+    before: impl FnOnce(&Allocator) -> R,
 ) -> R {
     let guarded = GUARDED.get().expect("an allocator is called that was installed");
     let done = f(&mut guarded.arena.lock().unwrap_or_else(PoisonError::into_inner));
-    done.unwrap_or_else(|| before(&guarded.before[context as usize].0))
+    done.unwrap_or_else(|| before(&guarded.before[context as usize]))
 }
 
 extern "C" fn malloc(context: *mut c_void, size: usize) -> *mut c_void {
     let own = |arena: &mut Arena| arena.allocate(size).map(|address| address as *mut c_void);
-    guarded(context, own, |before| before.malloc.expect("an allocator has all four")(before.ctx, size))
+    guarded(context, own, |before| before.malloc(size))
 }
 
 extern "C" fn calloc(context: *mut c_void, count: usize, each: usize) -> *mut c_void {
@@ -226,7 +201,7 @@ extern "C" fn calloc(context: *mut c_void, count: usize, each: usize) -> *mut c_
         unsafe { ptr::write_bytes(address.cast::<u8>(), 0, size) };
         Some(address)
     };
-    guarded(context, own, |before| before.calloc.expect("an allocator has all four")(before.ctx, count, each))
+    guarded(context, own, |before| before.calloc(count, each))
 }
 
 extern "C" fn realloc(context: *mut c_void, old: *mut c_void, size: usize) -> *mut c_void {
@@ -234,9 +209,7 @@ extern "C" fn realloc(context: *mut c_void, old: *mut c_void, size: usize) -> *m
         return malloc(context, size);
     }
     let own = |arena: &mut Arena| arena.find(old as usize).map(|(_, length)| Ok(length));
-    let moved = |before: &ffi::PyMemAllocatorEx| {
-        Err(before.realloc.expect("an allocator has all four")(before.ctx, old, size))
-    };
+    let moved = |before: &Allocator| Err(before.realloc(old, size));
     match guarded(context, own, moved) {
         Err(elsewhere) => elsewhere,
         Ok(length) => {
@@ -254,6 +227,6 @@ extern "C" fn realloc(context: *mut c_void, old: *mut c_void, size: usize) -> *m
 extern "C" fn free(context: *mut c_void, block: *mut c_void) {
     if !block.is_null() {
         let own = |arena: &mut Arena| arena.free(block as usize).then_some(());
-        guarded(context, own, |before| before.free.expect("an allocator has all four")(before.ctx, block));
+        guarded(context, own, |before| before.free(block));
     }
 }

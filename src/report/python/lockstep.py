@@ -10,7 +10,32 @@ def buffer_info(array):
 
 turn = 0
 differs = []
+# Not empty once there was no memory for a step: what comes after it cannot be known.
+over = []
 baton = threading.Condition()
+
+
+def take(number, text, function, expected, hooks, marked, state):
+    """Runs one step, and tells what it saw."""
+    print("%3d  %s" % (number, text), flush=True)
+    awaited[:], within[:] = hooks, []
+    saw, agrees = observe(function, lambda: expected)
+    agrees = agrees and len(within) == len(hooks) and all(within)
+    if platform.python_implementation() != "CPython":
+        gc.collect()
+    print("     -> %s" % saw, flush=True)
+    if over:
+        return
+    if not agrees:
+        print("     expected: %s" % (expected[1] or expected[0]), flush=True)
+        if marked is None or number == marked:
+            differs.append(number)
+    if number == marked and state is not None:
+        found = look(state[0])
+        print("     %s is %r" % (state[0], found), flush=True)
+        if found != state[1]:
+            print("     expected: %r" % (state[1],), flush=True)
+            differs.append(number)
 
 
 def run(own, steps, marked, state):
@@ -22,23 +47,8 @@ def run(own, steps, marked, state):
         with baton:
             while turn != place:
                 baton.wait()
-        print("%3d  %s" % (number, text), flush=True)
-        awaited[:], within[:] = hooks, []
-        saw, agrees = observe(function, lambda: expected)
-        agrees = agrees and len(within) == len(hooks) and all(within)
-        if platform.python_implementation() != "CPython":
-            gc.collect()
-        print("     -> %s" % saw, flush=True)
-        if not agrees:
-            print("     expected: %s" % (expected[1] or expected[0]), flush=True)
-            if marked is None or number == marked:
-                differs.append(number)
-        if number == marked and state is not None:
-            found = look(state[0])
-            print("     %s is %r" % (state[0], found), flush=True)
-            if found != state[1]:
-                print("     expected: %r" % (state[1],), flush=True)
-                differs.append(number)
+        if not over:
+            take(number, text, function, expected, hooks, marked, state)
         with baton:
             turn = place + 1
             baton.notify_all()

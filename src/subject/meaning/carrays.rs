@@ -1,11 +1,13 @@
 //! Arrays of `ctypes`: the functions of `PyCArrayType_Type` in `Modules/_ctypes/_ctypes.c`, and `resize` in
 //! `Modules/_ctypes/callproc.c`.
 
-use super::super::heap::{Flavour, Heap};
+use super::super::heap::{Buffer, Flavour, Heap};
 use super::super::item::{self, Packed};
 use super::super::{index, item::unpack};
-use super::{MACHINE, Result, Stop, bytes_of, contents, exporter, hooks, iterables, receiver, views};
-use crate::exporter::{CArray, Code, Format};
+use super::{
+    MACHINE, Request, Result, Stop, contents, exporter, hooks, iterables, receiver, views, with_buffer,
+};
+use crate::exporter::{CArray, Code, Format, Layout};
 use crate::history::{ErrorClass, Value};
 use crate::program::{Arg, Int, Op, Slot, SlotKind, Step};
 
@@ -19,7 +21,12 @@ pub(super) fn make<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Some(_) => return Err(ErrorClass::TypeError.into()),
     };
-    let mut bytes = bytes_of(heap, &step.args[0])?;
+    // What cannot be copied is refused of a view, which is released as any other.
+    let block = |_: &mut H, layout: &Layout, bytes: &[u8]| {
+        Ok(layout.is_c_contiguous().then(|| Buffer::from_slice(bytes)))
+    };
+    let copied = with_buffer(heap, &step.args[0], Request::Full, block)??;
+    let mut bytes = copied.ok_or(ErrorClass::BufferError)?;
     bytes.truncate(bytes.len() / code.size() * code.size());
     // Before 3.10 an export of nothing has items of no bytes (bpo-41100).
     if bytes.is_empty() && !heap.version().since(10) {

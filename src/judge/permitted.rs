@@ -134,10 +134,13 @@ impl Catalogue {
     pub fn all_that_cover(&self, divergence: &Divergence, python: Version) -> impl Iterator<Item = &Entry> {
         let (subject, signature) = divergence.signature.split_once('/').unwrap_or_default();
         let within = divergence.within.iter().filter_map(|full| Some(full.split_once('/')?.1));
-        // Of a step with hooks it may be what the step without would show.
+        // Of a step with hooks, or with too little memory, it may be what the step without would show.
         let own: Vec<String> = std::iter::once(signature)
             .chain(within)
-            .flat_map(|signature| [signature.to_owned(), signature.replacen("+hook", "", 1)])
+            .flat_map(|signature| {
+                let fed = signature.strip_suffix(super::STARVED).unwrap_or(signature);
+                [signature.to_owned(), fed.to_owned(), fed.replacen("+hook", "", 1)]
+            })
             .collect();
         let is_native = subject == Native::NAME;
         self.entries.iter().filter(move |entry| {

@@ -5,14 +5,19 @@
 //!
 //! - `harness / raw C API`: steps per second of model, native exporters and CPython with full
 //!   comparison, over those of the same steps driven straight through the C API, nothing observed;
+//! - `hooks / raw C API with the same hooks`: the same of programs whose arguments are objects of classes with methods that do
+//!   steps, over the same objects of which the methods do theirs without being observed;
 //! - `races / raw C API on as many threads`: the same of threads that race, over threads that do the same steps at once
 //!   and look at nothing;
 //! - `lockstep / bare ping-pong`: the time of a hand-over between the threads of a program, over
 //!   that of a hand-over between two threads that do nothing else.
 
+#[path = "speed/hooks.rs"]
+mod hooks;
 #[path = "speed/races.rs"]
 mod races;
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::hint::black_box;
 use std::ptr;
@@ -27,8 +32,8 @@ use buflock::history::{Outcome, Value};
 use buflock::program::generate::{self, Shape};
 use buflock::program::{Arg, Int, Op, Program, Slot, SlotKind, Step, Syntax};
 use buflock_oracle::cpython::callable;
-use buflock_oracle::{Interpreter, attached, check, interpreter};
-use pyo3::{Python, ffi};
+use buflock_oracle::{CPython, Interpreter, attached, check, interpreter};
+use pyo3::{Bound, Python, ffi};
 
 const ROUNDS: usize = 9;
 const PROGRAMS: usize = 20_000;
@@ -62,6 +67,9 @@ fn main() {
         ];
         for (title, programs, label) in mixes.into_iter().filter(|(.., label)| wanted(label)) {
             compare(title, &interpreter, programs, label);
+        }
+        if wanted(hooks::LABEL) {
+            compare("programs with hooks", &interpreter, &hooks::programs(interpreter.version), hooks::LABEL);
         }
         if wanted("races / raw C API") {
             races::compare(&interpreter);
@@ -122,7 +130,7 @@ fn compare(title: &str, interpreter: &Interpreter, programs: &[Arc<Program>], la
     let mut check = check(interpreter, &NAMES.map(str::to_owned)).expect("the subjects exist");
     // What is left out by the model is left out by both.
     let ran: Vec<Vec<Ran>> = programs.iter().map(|program| ran(&mut check, program)).collect();
-    let mut raw = RawLoop::new();
+    let raw = RawLoop::new();
     let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let harness = rate(programs, || run(&mut check, programs));
@@ -161,12 +169,16 @@ fn ran(check: &mut Check, program: &Arc<Program>) -> Vec<Ran> {
 
 /// The same steps through the C API, with nothing observed.
 struct RawLoop {
-    slots: [[*mut ffi::PyObject; 8]; SlotKind::ALL.len()],
+    slots: [[Cell<*mut ffi::PyObject>; 8]; SlotKind::ALL.len()],
     names: Vec<*mut ffi::PyObject>,
+    /// Makes the objects of hooks.
+    hooks: CPython,
 }
 
 impl RawLoop {
-    const EMPTY: [[*mut ffi::PyObject; 8]; SlotKind::ALL.len()] = [[ptr::null_mut(); 8]; SlotKind::ALL.len()];
+    fn empty() -> [[Cell<*mut ffi::PyObject>; 8]; SlotKind::ALL.len()] {
+        std::array::from_fn(|_| std::array::from_fn(|_| Cell::new(ptr::null_mut())))
+    }
 
     fn new() -> RawLoop {
         let name = |op: Op| {
@@ -184,25 +196,26 @@ impl RawLoop {
                 }
             }
         };
-        RawLoop { slots: RawLoop::EMPTY, names: Op::all().map(name).collect() }
+        RawLoop { slots: RawLoop::empty(), names: Op::all().map(name).collect(), hooks: CPython::new() }
     }
 
-    fn slot(&mut self, slot: Slot) -> &mut *mut ffi::PyObject {
+    fn slot(&self, slot: Slot) -> &Cell<*mut ffi::PyObject> {
         let kind = match slot.kind {
             SlotKind::Exporter => 0,
             SlotKind::View => 1,
             SlotKind::Export => 2,
             SlotKind::Iterator => 3,
         };
-        &mut self.slots[kind][slot.at()]
+        &self.slots[kind][slot.at()]
     }
 
-    fn run(&mut self, program: &Program, ran: &[Ran]) {
+    fn run(&self, program: &Program, ran: &[Ran]) {
         self.do_steps(&program.steps, ran);
         self.clear();
     }
 
-    fn do_steps(&mut self, steps: &[Step], ran: &[Ran]) {
+    fn do_steps(&self, steps: &[Step], ran: &[Ran]) {
+        hooks::belong_to(self);
         for (step, &ran) in steps.iter().zip(ran).filter(|(_, ran)| **ran != Ran::LeftOut) {
             // SAFETY: this thread is attached, and the slots that the step names are filled, since the
             // model ran it.
@@ -210,25 +223,27 @@ impl RawLoop {
         }
     }
 
-    fn clear(&mut self) {
-        for slot in self.slots.iter_mut().rev().flatten() {
+    fn clear(&self) {
+        for slot in self.slots.iter().rev().flatten() {
             // SAFETY: this thread is attached; a slot owns what it holds.
-            unsafe { ffi::Py_XDECREF(std::mem::replace(slot, ptr::null_mut())) };
+            unsafe { ffi::Py_XDECREF(slot.replace(ptr::null_mut())) };
         }
     }
 
     /// # Safety
     /// The thread is attached, and the slots that the step names are filled.
-    unsafe fn step(&mut self, step: &Step, stored: bool) {
+    unsafe fn step(&self, step: &Step, stored: bool) {
         let mut objects = [ptr::null_mut(); 5];
         let mut count = 0;
         if let Some(slot) = step.receiver {
-            objects[0] = *self.slot(slot);
+            objects[0] = self.slot(slot).get();
             count = 1;
         }
-        let first = count;
+        // Hooks may take the receiver out of its slot.
+        let first = if step.has_hooks() { 0 } else { count };
         // SAFETY: as for this function.
         unsafe {
+            objects[first..count].iter().for_each(|receiver| ffi::Py_INCREF(*receiver));
             for arg in &step.args {
                 objects[count] = self.arg(arg);
                 count += 1;
@@ -246,7 +261,7 @@ impl RawLoop {
             };
             match target {
                 Some(dest) if !result.is_null() => {
-                    ffi::Py_XDECREF(std::mem::replace(self.slot(dest), result));
+                    ffi::Py_XDECREF(self.slot(dest).replace(result));
                 }
                 _ => ffi::Py_XDECREF(result),
             }
@@ -255,7 +270,7 @@ impl RawLoop {
 
     /// # Safety
     /// As for `step`.
-    unsafe fn call(&mut self, step: &Step, objects: &[*mut ffi::PyObject]) -> *mut ffi::PyObject {
+    unsafe fn call(&self, step: &Step, objects: &[*mut ffi::PyObject]) -> *mut ffi::PyObject {
         let name = self.names[step.op as usize];
         let none = ptr::null_mut();
         // SAFETY: as for `step`; each call gets as many objects as its syntax has.
@@ -303,7 +318,7 @@ impl RawLoop {
                 }
                 Syntax::Drop => {
                     if let Some(slot) = step.receiver {
-                        ffi::Py_XDECREF(std::mem::replace(self.slot(slot), ptr::null_mut()));
+                        ffi::Py_XDECREF(self.slot(slot).replace(ptr::null_mut()));
                     }
                     none
                 }
@@ -315,7 +330,7 @@ impl RawLoop {
     ///
     /// # Safety
     /// As for `step`.
-    unsafe fn arg(&mut self, arg: &Arg) -> *mut ffi::PyObject {
+    unsafe fn arg(&self, arg: &Arg) -> *mut ffi::PyObject {
         // SAFETY: as for `step`.
         unsafe {
             match arg {
@@ -352,8 +367,11 @@ impl RawLoop {
                     bounds.into_iter().for_each(|bound| ffi::Py_XDECREF(bound));
                     slice
                 }
-                Arg::Slot(slot) => ffi::Py_NewRef(*self.slot(*slot)),
-                Arg::Hook(_) => unreachable!("the programs of the benchmark have no hooks"),
+                Arg::Slot(slot) => ffi::Py_NewRef(self.slot(*slot).get()),
+                Arg::Hook(hook) => Python::attach(|py| {
+                    let held = |slot| Bound::from_borrowed_ptr(py, self.slot(slot).get()).unbind();
+                    self.hooks.hook(py, hook, held, hooks::run).into_ptr()
+                }),
             }
         }
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use buflock::exporter::{ByteOrder, Format, Layout, Mapping, same_bytes};
 use buflock::history::{ErrorClass, Nested, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
-use buflock::program::{Arg, Float, Int, Op, Program, Protocol, Slot, SlotKind, Step, Syntax, limits};
+use buflock::program::{Arg, Float, Hook, Int, Op, Program, Protocol, Slot, SlotKind, Step, Syntax, limits};
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture, native};
 use pyo3::sync::PyOnceLock;
@@ -366,9 +366,20 @@ impl CPython {
                 raw::slice(py, start.as_ref(), stop.as_ref(), step.as_ref())
             }
             Arg::Slot(slot) => self.filled(*slot).clone_ref(py),
-            Arg::Hook(hook) => hooks::object(py, &self.known, hook, |slot| self.filled(slot).clone_ref(py)),
+            Arg::Hook(hook) => self.hook(py, hook, |slot| self.filled(slot).clone_ref(py), hooks::run),
             literal => self.known.literal(py, literal),
         }
+    }
+
+    /// An object that is this hook, in a program whose slots hold what `held` tells, and whose steps `run` does.
+    pub fn hook(
+        &self,
+        py: Python<'_>,
+        hook: &Hook,
+        held: impl Fn(Slot) -> Object,
+        run: fn(Python<'_>, &Step),
+    ) -> Object {
+        hooks::object(py, &self.known, hook, held, run)
     }
 }
 

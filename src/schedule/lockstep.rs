@@ -74,7 +74,7 @@ impl<B: Baton> Ring<B> {
                 other => return Some(other),
             };
             let mut errand = Some(errand);
-            let mut run = || errand.take().into_iter().for_each(|errand| finish(errand));
+            let mut run = || errand.take().into_iter().for_each(finish);
             match wait {
                 Wait::Within => run(),
                 Wait::Between => self.host.visited(&mut run),

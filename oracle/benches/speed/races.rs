@@ -1,5 +1,6 @@
 //! Threads that race, beside threads that do the same steps straight through the C API.
 
+use std::cell::Cell;
 use std::ptr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
@@ -77,8 +78,7 @@ struct Lane {
     gate: Arc<Barrier>,
 }
 
-#[derive(Clone, Copy)]
-struct Slots([[*mut ffi::PyObject; 8]; SlotKind::ALL.len()]);
+struct Slots([[Cell<*mut ffi::PyObject>; 8]; SlotKind::ALL.len()]);
 
 // SAFETY: threads that are attached alone touch the objects.
 unsafe impl Send for Slots {}
@@ -114,7 +114,8 @@ impl Raw {
         let threads = program.threads();
         let gate = Arc::new(Barrier::new(threads.into()));
         for (thread, lanes) in (0..threads).zip(&self.threads) {
-            let (program, gate, slots) = (Arc::clone(program), Arc::clone(&gate), Slots(self.start.slots));
+            let (program, gate, slots) =
+                (Arc::clone(program), Arc::clone(&gate), Slots(self.start.slots.clone()));
             lanes.send(Lane { thread, program, slots, gate }).expect("the thread waits for it");
         }
         let done = &mut self.done.1;
@@ -127,15 +128,15 @@ impl RawLoop {
     fn race(&mut self, lane: Lane) {
         self.slots = lane.slots.0;
         for step in lane.program.steps.iter().filter(|step| step.thread == Some(lane.thread)) {
-            if step.find_needed(|slot| self.slot(slot).is_null()).is_none() {
+            if step.find_needed(|slot| self.slot(slot).get().is_null()).is_none() {
                 // SAFETY: this thread is attached, and the slots that the step names are filled.
                 unsafe { self.step(step, step.dest.is_some()) };
             }
         }
-        let own = std::mem::replace(self.slot(own_view(lane.thread)), ptr::null_mut());
+        let own = self.slot(own_view(lane.thread)).replace(ptr::null_mut());
         // SAFETY: this thread is attached, and has filled the slot.
         unsafe { ffi::Py_XDECREF(own) };
         // The others are not its own.
-        self.slots = RawLoop::EMPTY;
+        self.slots = RawLoop::empty();
     }
 }

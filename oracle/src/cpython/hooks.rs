@@ -82,7 +82,11 @@ struct Called {
     given: AtomicUsize,
     /// The object of which it makes views.
     source: Option<Object>,
+    run: Run,
 }
+
+/// Runs a step of a hook.
+pub(super) type Run = fn(Python<'_>, &Step);
 
 #[pymethods]
 impl Called {
@@ -91,7 +95,7 @@ impl Called {
         let Method { protocol, steps, answer } = &self.method;
         under_way(|under_way| under_way.log.push(Nested::Called(*protocol)));
         for step in steps {
-            run(py, step);
+            (self.run)(py, step);
         }
         let item = |place: Option<usize>, arg: &Arg| {
             arg.parts().get(place?).map(|item| self.known.literal(py, item))
@@ -125,7 +129,7 @@ impl Called {
 }
 
 /// Runs a step of a hook, on the thread that it names.
-fn run(py: Python<'_>, step: &Step) {
+pub(super) fn run(py: Python<'_>, step: &Step) {
     let Some(thread) = step.thread else { return run_here(py, step) };
     let (moved, step) = (UNDER_WAY.take(), step.clone());
     UNDER_WAY.set(errand::on_thread(thread, move || {
@@ -187,12 +191,13 @@ fn new_class(py: Python<'_>, hook: &Hook) -> Object {
     class.expect("failed to define a class").unbind()
 }
 
-/// An object that is this hook, of a program whose slots hold what `held` tells.
+/// An object that is this hook, of a program whose slots hold what `held` tells, and whose steps `run` does.
 pub(super) fn object(
     py: Python<'_>,
     known: &Arc<Known>,
     hook: &Hook,
     held: impl Fn(Slot) -> Object,
+    run: Run,
 ) -> Object {
     let called = |method: &Method| {
         let source = match method.answer {
@@ -200,7 +205,7 @@ pub(super) fn object(
             _ => None,
         };
         let (method, known, given) = (method.clone(), Arc::clone(known), AtomicUsize::new(0));
-        let called = Called { method, known, given, source };
+        let called = Called { method, known, given, source, run };
         Bound::new(py, called).expect("failed to make an object").into_any().unbind()
     };
     let called: Vec<Object> = hook.methods.iter().map(called).collect();

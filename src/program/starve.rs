@@ -12,7 +12,7 @@ use super::{Arg, Op, Program, SlotKind, Step, Syntax};
 pub fn starves(program: &Program, at: usize) -> Option<usize> {
     let [before, step] = program.steps.get(at.checked_sub(1)?..=at)? else { return None };
     match before.args.first() {
-        Some(Arg::Int(after)) if before.op == Op::Starve && bears(step) => {
+        Some(Arg::Int(after)) if before.op == Op::Starve && bears(step) && !lends(program) => {
             usize::try_from(after.value()).ok()
         }
         _ => None,
@@ -26,6 +26,11 @@ fn bears(step: &Step) -> bool {
         && !matches!(step.op.row().syntax, Syntax::Call(name) if is_own(name))
         && step.find_needed(|slot| slot.kind == SlotKind::Export).is_none()
         && !warns(step)
+}
+
+/// Whether a step may come to call a `__buffer__` or `__release_buffer__`, which would have no memory either.
+fn lends(program: &Program) -> bool {
+    program.steps.iter().any(|step| step.op == Op::NewLender)
 }
 
 /// Whether a step warns of something deprecated. Without a frame of Python, as in a worker, a warning that has no memory for the
@@ -51,6 +56,8 @@ mod tests {
         assert_eq!(starved("b0 = mapped_file(b\"ab\")"), None);
         assert_eq!(starved("x0.fields()"), None);
         assert_eq!(starved("b0 = array.array(\"u\", \"ab\")"), None);
+        let lender = "# buflock program 1\nx0 = Lender(b0, \"lends\")\nfail_allocation(3)\nv0.release()\n";
+        assert_eq!(starves(&parse(lender).unwrap(), 2), None);
         let first = parse("# buflock program 1\nb0 = bytearray(4)\n").unwrap();
         assert_eq!(starves(&first, 0), None);
     }

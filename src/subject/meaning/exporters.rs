@@ -171,7 +171,9 @@ fn extend<H: Heap>(heap: &mut H, slot: Slot, arg: &Arg) -> Result {
             let mut room = usize::MAX;
             let bytes = byte_items_after(heap, arg, |heap| {
                 room = iterables::hint(heap, arg, 32)?;
-                iterables::check_room(room, usize::MAX)
+                // From 3.15 on a `bytes` holds the contents.
+                let most = if heap.version().since(15) { super::make::LONGEST_BYTES } else { usize::MAX };
+                iterables::check_room(room, most)
             })?;
             // Where there was no room, the first item is stored in what all empty bytearrays share, before gh-143003.
             let loses = room == 0 && !bytes.is_empty() && !heap.version().has(&[(13, 12), (14, 3)]);

@@ -154,7 +154,7 @@ pub(super) fn bytearray_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> 
 }
 
 /// The longest `bytes`, of which the header and the final zero must be counted too: `PyBytesObject_SIZE`.
-const LONGEST_BYTES: usize = isize::MAX as usize - 33;
+pub(super) const LONGEST_BYTES: usize = isize::MAX as usize - 33;
 
 /// The contents of `bytes(arg)`.
 fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {

@@ -179,8 +179,12 @@ impl<'a, H: Heap> Acquired<'a, H> {
         }
     }
 
-    /// The same at the end of an operation, of which it gives the result.
+    /// The same at the end of an operation, of which it gives the result. One that is left out has never held it.
     pub(super) fn end<R>(self, heap: &mut H, result: Result<R>) -> Result<R> {
+        if let Err(Stop::Skip(_)) = result {
+            self.retract(heap);
+            return result;
+        }
         self.give_back(heap, result.is_err())?;
         result
     }

@@ -5,12 +5,12 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use buflock::history::{Nested, Outcome};
 use buflock::program::{Answer, Arg, Hook, Method, Protocol, Slot, Step};
 use buflock::subject::errand;
-use pyo3::exceptions::{PyIndexError, PyStopIteration};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -82,6 +82,8 @@ struct Called {
     given: AtomicUsize,
     /// The object of which it makes views.
     source: Option<Object>,
+    /// Where the views are that its object has lent and was not given back.
+    lent: Arc<Mutex<Vec<usize>>>,
     run: Run,
 }
 
@@ -93,6 +95,9 @@ impl Called {
     #[pyo3(signature = (*args))]
     fn __call__(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Object> {
         let Method { protocol, steps, answer } = &self.method;
+        if *protocol == Protocol::ReleaseBuffer {
+            self.take_back(&args.as_any().get_item(1)?)?;
+        }
         under_way(|under_way| under_way.log.push(Nested::Called(*protocol)));
         for step in steps {
             (self.run)(py, step);
@@ -122,9 +127,22 @@ impl Called {
             (Answer::Itself, _) => Ok(args.as_any().get_item(0)?.unbind()),
             (Answer::View(_), _) => {
                 let source = self.source.as_ref().expect("the slots of a step are filled");
-                raw::memoryview(py, source).map_err(|Raised| PyErr::fetch(py))
+                let view = raw::memoryview(py, source).map_err(|Raised| PyErr::fetch(py))?;
+                self.lent.lock().unwrap_or_else(PoisonError::into_inner).push(view.as_ptr() as usize);
+                Ok(view)
             }
         }
+    }
+}
+
+impl Called {
+    /// What is given back was lent, and is given back once (clause P2). The error is one that the interpreter complains of.
+    fn take_back(&self, view: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = lent.iter().position(|&own| own == view.as_ptr() as usize);
+        let place = place.ok_or_else(|| PyRuntimeError::new_err("a view is given back that was not lent"))?;
+        lent.remove(place);
+        Ok(())
     }
 }
 
@@ -199,13 +217,14 @@ pub(super) fn object(
     held: impl Fn(Slot) -> Object,
     run: Run,
 ) -> Object {
+    let lent = Arc::default();
     let called = |method: &Method| {
         let source = match method.answer {
             Answer::View(slot) => Some(held(slot)),
             _ => None,
         };
         let (method, known, given) = (method.clone(), Arc::clone(known), AtomicUsize::new(0));
-        let called = Called { method, known, given, source, run };
+        let called = Called { method, known, given, source, lent: Arc::clone(&lent), run };
         Bound::new(py, called).expect("failed to make an object").into_any().unbind()
     };
     let called: Vec<Object> = hook.methods.iter().map(called).collect();

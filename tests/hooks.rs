@@ -6,7 +6,7 @@ mod corpus_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use buflock::history::{Nested, Outcome, Skip};
+use buflock::history::{ErrorClass, Nested, Outcome, Skip};
 use buflock::program::generate::{Shape, nth};
 use buflock::program::hook::{CALLS, Call, Gives, Part};
 use buflock::program::{Answer, Arg, Hook, Method, Op, Protocol, Slot, SlotKind, Step};
@@ -122,6 +122,18 @@ fn what_a_step_left_out_has_done_in_its_hooks_is_taken_back() {
     let model = model_after("b0 = bytearray(b\"ab\")\nb0 *= __index__{b0.append(65); return 4000}");
     let shown = model.shown(Slot::new(SlotKind::Exporter, 0));
     assert!(matches!(shown, Shown::Exporter { bytes: b"ab", .. }), "{shown:?}");
+}
+
+#[test]
+fn a_size_below_zero_is_refused_before_a_stream_is_looked_at_again() {
+    let text = "b0 = io.BytesIO(b\"ab\")\nb0.truncate(__index__{v0 = b0.getbuffer(); return -1})";
+    let program = buflock::program::parse::parse(&format!("# buflock program 1\n{text}\n")).unwrap();
+    // gh-159739
+    for (micro, raised) in [(1, ErrorClass::BufferError), (2, ErrorClass::ValueError)] {
+        let mut model = Model::new(Version { major: 3, minor: 15, micro });
+        model.step(&program.steps[0]);
+        assert_eq!(model.step(&program.steps[1]), Outcome::Raised(raised), "3.15.{micro}");
+    }
 }
 
 /// Steps with hooks of generated programs that are left out, since a Python is known to break there, and why.

@@ -311,19 +311,23 @@ fn most_to_write<H: Heap>(heap: &mut H, arg: &Arg) -> usize {
 
 /// `_io_BytesIO_truncate_impl`: it never grows.
 fn truncate<H: Heap>(heap: &mut H, stream: Slot, arg: Option<&Arg>) -> Result {
-    // Since gh-159739 the size is converted last, because that may run any code.
-    if heap.version().has(&[(14, 10), (15, 2)]) {
+    // Since gh-159739 the size is converted last, because that may run any code, after which it is looked again.
+    let last = heap.version().has(&[(14, 10), (15, 2)]);
+    if last {
         free(heap, stream)?;
     }
     let size = match arg {
         None | Some(Arg::None) => None,
         Some(arg) => Some(index::ssize(heap, arg)?),
     };
-    free(heap, stream)?;
-    let size = match size {
-        None => heap.cursor(stream),
-        Some(size) => usize::try_from(size).map_err(|_| ErrorClass::ValueError)?,
-    };
+    let is_negative = size.is_some_and(isize::is_negative);
+    if !last || !is_negative {
+        free(heap, stream)?;
+    }
+    if is_negative {
+        return Err(ErrorClass::ValueError.into());
+    }
+    let size = size.map_or_else(|| heap.cursor(stream), |size| size as usize);
     heap.operate(stream, |memory| match memory.length().checked_sub(size) {
         None | Some(0) => Ok(()),
         Some(removed) => memory.splice(size, removed, &[]),

@@ -141,7 +141,7 @@ impl Check {
     /// With these known differences.
     #[must_use]
     pub fn with_catalogue(mut self, catalogue: Arc<Catalogue>) -> Check {
-        let version = self.idle().version;
+        let version = self.version();
         self.known = Op::all().filter(|op| catalogue.names(*op, version)).collect();
         self.catalogue = catalogue;
         self
@@ -167,10 +167,14 @@ impl Check {
         run.subjects.iter().map(|subject| subject.name().to_owned()).collect()
     }
 
+    /// The version that the model follows.
+    pub fn version(&self) -> Version {
+        self.run.as_ref().expect("no run is under way").version
+    }
+
     /// Whether a divergence is a known bug.
     pub fn knows(&self, divergence: &Divergence) -> bool {
-        let version = self.run.as_ref().expect("no run is under way").version;
-        self.catalogue.covers(divergence, version).is_some()
+        self.catalogue.covers(divergence, self.version()).is_some()
     }
 
     /// Runs a program.
@@ -273,8 +277,7 @@ impl Check {
 
     fn verdict(&self, divergence: Option<Box<Divergence>>) -> Verdict {
         let Some(divergence) = divergence else { return Verdict::Agree };
-        let version = self.run.as_ref().expect("no run is under way").version;
-        match self.catalogue.covers(&divergence, version) {
+        match self.catalogue.covers(&divergence, self.version()) {
             Some(entry) if entry.standing == Standing::Permitted => {
                 Verdict::Permitted(entry.id.clone(), *divergence)
             }

@@ -1,7 +1,9 @@
 //! What the fuzz targets call: one input, judged.
 //!
 //! Under a plain fuzzer an unknown divergence is a panic, so that artifacts, exit codes and
-//! minimisation work as everyone expects.
+//! minimisation work as everyone expects. Under `buflock fuzz` it is data, kept in a [`session`], and the process goes on.
+
+pub mod session;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,6 +12,67 @@ use crate::check::Check;
 use crate::judge::Verdict;
 use crate::program::{Program, Schedule, Turns, encode, fixup, generate, mutate, parse, text};
 use crate::subject::Version;
+use session::Session;
+
+/// A fuzz target that runs programs, as its executable in `fuzz/` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The name of the executable.
+    pub name: &'static str,
+    /// What it runs programs on, besides the model.
+    pub subjects: &'static [&'static str],
+    /// What it makes of their threads.
+    pub threads: Threads,
+}
+
+/// All of them. The parser has a target of its own, which runs nothing.
+pub const TARGETS: [Target; 5] = [
+    Target { name: "cpython_lockstep", subjects: &["native", "cpython"], threads: Threads::Lockstep },
+    Target { name: "cpython_concurrent", subjects: &["native", "cpython"], threads: Threads::Race },
+    Target { name: "pynative_lockstep", subjects: &["pynative"], threads: Threads::Lockstep },
+    Target { name: "native_model", subjects: &["native"], threads: Threads::Lockstep },
+    Target { name: "native_explored", subjects: &["native"], threads: Threads::TakeTurns },
+];
+
+/// When the threads of each program of a target do their steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// In the order of the steps, since an engine wants the same of the same input.
+    Lockstep,
+    /// All at once.
+    Race,
+    /// By the turns that the input says.
+    TakeTurns,
+}
+
+impl Threads {
+    /// The program that an input is, with its threads so.
+    pub fn read(self, data: &[u8]) -> Program {
+        let mut program = encode::read(data);
+        self.prepare(&mut program);
+        program
+    }
+
+    fn prepare(self, program: &mut Program) {
+        match self {
+            Threads::Lockstep => program.schedule = Schedule::Lockstep,
+            Threads::Race => race(program),
+            Threads::TakeTurns => take_turns(program),
+        }
+    }
+}
+
+impl Target {
+    /// The one of this name.
+    pub fn of_name(name: &str) -> Option<&'static Target> {
+        TARGETS.iter().find(|target| target.name == name)
+    }
+
+    /// Whether Python is in its process.
+    pub fn embeds_python(&self) -> bool {
+        self.subjects != ["native"]
+    }
+}
 
 /// Runs an input on the native exporters against the model.
 ///
@@ -27,10 +90,7 @@ pub fn native_model(data: &[u8]) {
 /// # Panics
 /// If one differs from the model in a way that the catalogue does not know.
 pub fn run(check: &mut Check, data: &[u8]) {
-    let mut program = encode::read(data);
-    // Steps are done in their order, since an engine wants the same of the same input.
-    program.schedule = Schedule::Lockstep;
-    judge(check, program);
+    judge(check, Threads::Lockstep.read(data));
 }
 
 /// Runs an input on the subjects of `check`, whose threads race.
@@ -38,9 +98,7 @@ pub fn run(check: &mut Check, data: &[u8]) {
 /// # Panics
 /// If what they saw has no order that the model explains, unless the catalogue knows that.
 pub fn run_concurrent(check: &mut Check, data: &[u8]) {
-    let mut program = encode::read(data);
-    race(&mut program);
-    judge(check, program);
+    judge(check, Threads::Race.read(data));
 }
 
 /// Makes the threads of a program race, unless they do.
@@ -60,9 +118,7 @@ pub fn native_explored(data: &[u8]) {
     thread_local! {
         static CHECK: RefCell<Check> = RefCell::new(Check::native(Version::NEWEST));
     }
-    let mut program = encode::read(data);
-    take_turns(&mut program);
-    CHECK.with_borrow_mut(|check| judge(check, program));
+    CHECK.with_borrow_mut(|check| judge(check, Threads::TakeTurns.read(data)));
 }
 
 /// Makes the threads of a program take turns, unless they do.
@@ -75,9 +131,14 @@ fn take_turns(program: &mut Program) {
 
 fn judge(check: &mut Check, program: Program) {
     let program = Arc::new(program);
-    if let Verdict::Diverge(divergence) = check.run(&program)
-        && !check.knows(&divergence)
-    {
+    if let Verdict::Diverge(divergence) = check.run(&program) {
+        let is_known = check.knows(&divergence);
+        if let Some(session) = Session::of_this_process() {
+            return session.keep(&divergence, is_known, &program, check.version());
+        }
+        if is_known {
+            return;
+        }
         panic!(
             "{} breaks {} ({}) at step {:?}\n{}\nsignature {}\n\n{program}",
             divergence.subject,

@@ -17,8 +17,11 @@ pub struct Hello {
     pub version: String,
     /// The first line of `sys.version`.
     pub description: String,
-    /// Whether it runs without the GIL.
+    /// Whether it was built to run without the GIL.
     pub free_threaded: bool,
+    /// Whether it has the GIL: one that was built to run without it may have been told to, or a module may have asked for
+    /// it.
+    pub gil: bool,
     /// Whether it checks itself.
     pub debug: bool,
 }

@@ -1,9 +1,10 @@
 //! CPython with the Rust exporters as its classes against the model, in lockstep.
 #![no_main]
+mod edges;
 mod interpreter;
 mod memory;
 mod structural;
 
 use buflock::fuzz::mutate;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| buflock_oracle::fuzz::pynative_lockstep(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| edges::counted(data, buflock_oracle::fuzz::pynative_lockstep));

@@ -7,6 +7,7 @@ use buflock::program::Allocator;
 use buflock::schedule::Host;
 use buflock::subject::Version;
 use pyo3::Python;
+use pyo3::types::PyAnyMethods;
 
 use crate::raw_buffer::{self, reports::Reports};
 
@@ -21,6 +22,12 @@ pub struct Interpreter {
     pub free_threaded: bool,
     /// Whether it is a debug build.
     pub debug: bool,
+}
+
+/// Whether the threads of this process take turns (`sys._is_gil_enabled`, from 3.13).
+pub fn has_gil() -> bool {
+    let ask = |py: Python<'_>| py.import("sys")?.call_method0("_is_gil_enabled")?.extract();
+    !cfg!(Py_GIL_DISABLED) || Python::attach(ask).unwrap_or(true)
 }
 
 /// Starts the interpreter and finds out whether it is one that this was built for.

@@ -6,7 +6,7 @@
 //! Two variables of the environment are for tests: `BUFLOCK_DIE_AT=INDEX:STEP[:HOW]` lets a worker
 //! end at a step of a generated program, or of the program that it is given to record if INDEX is the greatest there is,
 //! by `kill` (without it), `abort`, `hang`, `bloat`, or `segv`, `bus` and `stale` in the C code of CPython, the last only
-//! where the allocator shows it; `leak` only leaves memory behind there. And `BUFLOCK_PLANT=FAULT` plants one of
+//! where the allocator or a sanitizer shows it; `leak` only leaves memory behind there, and `race` only lets two threads race. And `BUFLOCK_PLANT=FAULT` plants one of
 //! `buflock::exporter::Fault` in the native exporters.
 
 use std::cell::Cell;
@@ -84,7 +84,7 @@ fn work(options: &Options) -> Result<(), String> {
     if let Some(core) = options.core {
         pin(core);
     }
-    plant()?;
+    buflock::exporter::planted::plant_named()?;
     let page = Page::create(&options.page)
         .map_err(|error| format!("failed to map {}: {error}", options.page.display()))?;
     let python = interpreter::start()?;
@@ -101,6 +101,7 @@ fn work(options: &Options) -> Result<(), String> {
             version: python.version.to_string(),
             description: python.description.clone(),
             free_threaded: python.free_threaded,
+            gil: interpreter::has_gil(),
             debug: python.debug,
         };
         say(&Reply::Hello(hello)).map_err(|error| error.to_string())?;
@@ -124,17 +125,6 @@ fn pin(core: usize) {
         only.set(core);
         let _ = rustix::thread::sched_setaffinity(None, &only);
     }
-}
-
-fn plant() -> Result<(), String> {
-    if let Ok(name) = std::env::var("BUFLOCK_PLANT") {
-        let fault = name.parse().map_err(|_| format!("there is no fault {name:?} to plant"))?;
-        if !buflock::exporter::planted::PLANTABLE {
-            return Err("faults are in builds with the feature `faults` alone".to_owned());
-        }
-        buflock::exporter::plant(Some(fault));
-    }
-    Ok(())
 }
 
 fn say(reply: &Reply) -> io::Result<()> {
@@ -173,6 +163,20 @@ impl Watch for Watcher {
         }
     }
 }
+
+/// Writes to the same memory in two threads, neither of which has the GIL while it does.
+const RACE: &std::ffi::CStr = c"
+import ctypes, threading
+raced = ctypes.create_string_buffer(64)
+def write():
+    for _ in range(1000):
+        ctypes.memset(raced, 1, 64)
+threads = [threading.Thread(target=write) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+";
 
 /// Reads a map of which the file has been cut off.
 const READ_BEHIND_A_FILE: &std::ffi::CStr = c"
@@ -230,6 +234,7 @@ impl Death {
             },
             "abort" => std::process::abort(),
             "stale" => Python::attach(read_freed_memory),
+            "race" => Python::attach(|py| py.run(RACE, None, None).expect("failed to race")),
             "leak" => Python::attach(|py| std::mem::forget(PyByteArray::new(py, b"kept by nobody"))),
             "segv" => Python::attach(|py| {
                 let died = py.run(c"import ctypes; ctypes.string_at(0)", None, None);

@@ -174,6 +174,23 @@ pub fn plant(fault: Option<Fault>) {
     PLANTED.store(fault.map_or(0, |fault| fault as u8 + 1), Ordering::Relaxed);
 }
 
+/// The variable that names the fault of a process that [`plant_named`] asks for.
+pub const NAMED: &str = "BUFLOCK_PLANT";
+
+/// Plants the fault that the environment names, if it names one.
+///
+/// # Errors
+/// If there is no such fault, or if this build has none.
+pub fn plant_named() -> Result<(), String> {
+    let Ok(name) = std::env::var(NAMED) else { return Ok(()) };
+    let fault = name.parse().map_err(|_| format!("there is no fault {name:?} to plant"))?;
+    if !PLANTABLE {
+        return Err("faults are in builds with the feature `faults` alone".to_owned());
+    }
+    plant(Some(fault));
+    Ok(())
+}
+
 /// Is this fault planted? True does not say that the object at hand is stained.
 #[inline]
 pub fn planted(fault: Fault) -> bool {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use buflock::fuzz::{TARGETS, Target};
 use buflock::program::generate::Schedules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -34,6 +35,10 @@ pub enum Command {
     Shrink(OneOut),
     /// Write a Python script that shows the difference without buflock
     Repro(OneOut),
+    /// Let libFuzzer look for programs that cover more of the code, and save what is found
+    Fuzz(Fuzz),
+    /// Look whether all is in place that a run needs, and whether it would find something
+    Doctor(Doctor),
     /// Build instrumented Pythons, for --python
     #[command(subcommand)]
     Python(Python),
@@ -111,6 +116,9 @@ pub struct Run {
     pub workers: Workers,
 }
 
+/// What programs can be run on, besides the model.
+const SUBJECTS: [&str; 3] = ["native", "cpython", "pynative"];
+
 /// What all workers have in common.
 #[derive(Debug, Clone, Args)]
 pub struct Workers {
@@ -119,9 +127,22 @@ pub struct Workers {
     #[arg(long, value_name = "ID")]
     pub python: Option<String>,
     /// What to run on, besides the model. Beside cpython, pynative runs one generated program in eight
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "native,cpython,pynative",
-          value_parser = ["native", "cpython", "pynative"])]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = SUBJECTS, value_parser = SUBJECTS)]
     pub subjects: Vec<String>,
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+impl Workers {
+    /// Those that run on all subjects.
+    pub fn usual(limits: &Limits) -> Workers {
+        Workers { python: None, subjects: SUBJECTS.map(str::to_owned).to_vec(), limits: limits.clone() }
+    }
+}
+
+/// When a process that runs programs is ended.
+#[derive(Debug, Clone, Args)]
+pub struct Limits {
     /// A worker that makes no progress for so many seconds is ended, and that is a finding
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     pub hang_limit: f64,
@@ -130,11 +151,82 @@ pub struct Workers {
     pub memory_limit: Option<u64>,
 }
 
-impl Workers {
+impl Limits {
     /// The limit on a step.
     pub fn hang(&self) -> Duration {
         Duration::from_secs_f64(self.hang_limit)
     }
+}
+
+/// `buflock fuzz`
+#[derive(Debug, Args)]
+pub struct Fuzz {
+    /// What is fuzzed
+    #[arg(default_value = "cpython_lockstep", value_parser = target, help = targets())]
+    pub target: &'static Target,
+    /// A Python that `buflock python build` has made, by the beginning of its id, or the one that PyO3 takes, of whose code
+    /// no coverage is counted
+    #[arg(long, value_name = "ID|installed", default_value = INSTALLED)]
+    pub python: String,
+    /// What watches over the memory of the target [default: what watches over Python, or address for an installed one]
+    #[arg(long, value_enum)]
+    pub sanitizer: Option<Sanitizer>,
+    /// How long to fuzz
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    pub seconds: f64,
+    /// How many processes fuzz [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+    /// Where findings are saved, each with a Python script that shows it
+    #[arg(long, value_name = "DIR", default_value = "findings")]
+    pub findings: PathBuf,
+    /// Where inputs are kept from one run to the next [default: the user's folder for data]
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Install what is missing: a nightly Rust, and cargo-fuzz
+    #[arg(long)]
+    pub install: bool,
+    /// How the run ends its output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// The Python that is not built by buflock, where one is named.
+const INSTALLED: &str = "installed";
+
+impl Fuzz {
+    /// The workers that tell what a program comes to, in a process of its own.
+    pub fn workers(&self) -> Workers {
+        Workers {
+            python: Some(self.python.clone()).filter(|python| python != INSTALLED),
+            subjects: self.target.subjects.iter().map(|&subject| subject.to_owned()).collect(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+fn target(name: &str) -> Result<&'static Target, String> {
+    Target::of_name(name).ok_or_else(|| format!("the targets are {}", names()))
+}
+
+fn targets() -> String {
+    format!("What is fuzzed: {}", names())
+}
+
+fn names() -> String {
+    TARGETS.map(|target| target.name).join(", ")
+}
+
+/// `buflock doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// A Python that `buflock python build` has made, by the beginning of its id, in place of the one that PyO3 takes
+    #[arg(long, value_name = "ID")]
+    pub python: Option<String>,
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// `buflock replay`

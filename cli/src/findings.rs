@@ -40,6 +40,11 @@ impl Findings {
         }
     }
 
+    /// Whether this run was the first to see a signature.
+    pub fn is_fresh(&self, signature: &str) -> bool {
+        self.fresh.contains_key(signature)
+    }
+
     /// Saves a finding under its signature.
     pub fn save(&mut self, finding: Finding) -> Result<(), Failure> {
         let path = self.path(&finding.told.signature);

@@ -20,17 +20,9 @@ impl Live {
         Live(bar)
     }
 
-    /// How the run is.
-    pub fn show(&self, summary: &Summary, seconds: f64) {
-        let speed = summary.programs as f64 / seconds.max(1e-3);
-        let findings = summary.findings;
-        self.0.set_message(format!(
-            "{} programs, {speed:.0}/s · {} new, {} known · {}",
-            summary.programs,
-            findings.new,
-            findings.known,
-            mix(summary, 4)
-        ));
+    /// How things are.
+    pub fn show(&self, text: String) {
+        self.0.set_message(text);
     }
 
     /// Says something above the line.
@@ -42,6 +34,19 @@ impl Live {
     pub fn end(self) {
         self.0.finish_and_clear();
     }
+}
+
+/// How a run is.
+pub fn progress(summary: &Summary, seconds: f64) -> String {
+    let speed = summary.programs as f64 / seconds.max(1e-3);
+    let findings = summary.findings;
+    format!(
+        "{} programs, {speed:.0}/s · {} new, {} known · {}",
+        summary.programs,
+        findings.new,
+        findings.known,
+        mix(summary, 4)
+    )
 }
 
 /// The most frequent outcomes and their shares.

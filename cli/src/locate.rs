@@ -61,12 +61,11 @@ pub fn checkout() -> Option<&'static Path> {
 
 /// Builds the worker as this was built. With `python`, for that one and no other.
 pub fn build(python: Option<&Python>) -> Result<(), Failure> {
-    let (Some(cargo), Some(folder)) = (env::var_os("CARGO"), checkout()) else { return Ok(()) };
-    let mut command = Command::new(cargo);
+    let (Some(_), Some(folder)) = (env::var_os("CARGO"), checkout()) else { return Ok(()) };
+    let mut command = cargo();
     command.args(["build", "-p", "buflock-oracle", "--bin", NAME]).current_dir(folder);
     let mut typed = format!("cargo build -p buflock-oracle --bin {NAME}");
-    let features = [("explored", cfg!(feature = "explored")), ("faults", cfg!(feature = "faults"))];
-    for (feature, _) in features.into_iter().filter(|(_, is_on)| *is_on) {
+    for feature in features() {
         command.args(["--features", feature]);
         typed = format!("{typed} --features {feature}");
     }
@@ -74,9 +73,7 @@ pub fn build(python: Option<&Python>) -> Result<(), Failure> {
         command.arg("--release");
         typed += " --release";
     }
-    if let Some(target) = beside()?.parent().and_then(Path::parent) {
-        command.arg("--target-dir").arg(target);
-    }
+    command.arg("--target-dir").arg(target_folder()?);
     if let Some(python) = python {
         command.env("PYO3_PYTHON", &python.executable);
         typed = format!("PYO3_PYTHON={} {typed}", python.executable);
@@ -84,42 +81,81 @@ pub fn build(python: Option<&Python>) -> Result<(), Failure> {
     watch(command).map_err(|why| Failure::environment(format!("failed to build {NAME}: {why}"), typed))
 }
 
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Those that this was built with, which a worker needs as well.
+fn features() -> impl Iterator<Item = &'static str> {
+    let features = [("explored", cfg!(feature = "explored")), ("faults", cfg!(feature = "faults"))];
+    features.into_iter().filter(|(_, is_on)| *is_on).map(|(feature, _)| feature)
+}
+
+/// A worker in whose exporters faults can be planted, beside the one that is as fast as it can be: for a Python that
+/// `buflock python build` has made, or for the one that PyO3 takes.
+pub fn build_plantable(built: Option<&Built>) -> Result<PathBuf, Failure> {
+    if let Some(built) = built {
+        return build_with(built, &["faults"], "doctor").map(|located| located.path);
+    }
+    let Some(folder) = checkout() else { return Err(no_source("a worker with planted faults", "doctor")) };
+    let into = target_folder()?.join("doctor").join("installed");
+    let path = into.join("release").join(NAME);
+    if !path.exists() {
+        eprintln!("building a worker in which faults can be planted, which takes some minutes");
+    }
+    let words = ["build", "-p", "buflock-oracle", "--bin", NAME, "--features", "faults", "--release"];
+    let mut command = cargo();
+    command.args(words).arg("--target-dir").arg(&into).current_dir(folder);
+    // What is asked of it takes less time than to build the fastest.
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    let typed = format!("cargo {}", words.join(" "));
+    watch(command).map_err(|why| Failure::environment(format!("failed to build {NAME}: {why}"), typed))?;
+    Ok(path)
+}
+
+/// What cannot be built is told with the command that can be typed elsewhere.
+pub fn no_source(what: &str, command: &str) -> Failure {
+    Failure::environment(
+        format!("{what} is built from the source of buflock, which is gone from where this was built"),
+        format!("cargo run --release -- {command}, in a checkout of buflock"),
+    )
+}
+
 /// The worker for a Python that `buflock python build` has made: one that is linked to it, and that is built with the same
 /// sanitizer. The standard library of Rust is as it is shipped, without.
 pub fn build_for(built: &Built) -> Result<Located, Failure> {
+    build_with(built, &features().collect::<Vec<_>>(), "python")
+}
+
+/// As [`build_for`], with these features, in this folder of all that is built here.
+fn build_with(built: &Built, features: &[&str], folder_name: &str) -> Result<Located, Failure> {
     let id = &built.facts.id;
     let Some(folder) = checkout() else {
-        return Err(Failure::environment(
-            format!(
-                "a worker for {id} is built from the source of buflock, which is gone from where this was built"
-            ),
-            format!("cargo run --release -- run --python {id}, in a checkout of buflock"),
-        ));
+        return Err(no_source(&format!("a worker for {id}"), &format!("run --python {id}")));
     };
     let sanitizer = built.facts.sanitizer.rust();
     let host = host(sanitizer.is_some())?;
     let (mut command, toolchain) = match sanitizer {
         Some(_) => (nightly("cargo"), " +nightly"),
-        None => (Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), ""),
+        None => (cargo(), ""),
     };
     // What is built for another target than what builds it is built with these flags alone.
     let flags = sanitizer.map(|name| {
         format!("-Zsanitizer={name} -Cunsafe-allow-abi-mismatch=sanitizer -Cforce-frame-pointers=yes")
     });
-    let target = beside()?.parent().and_then(Path::parent).unwrap_or(folder).join("python").join(id);
+    let target = target_folder()?.join(folder_name).join(id);
     let (profile, inner) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
     let path = target.join(&host).join(inner).join(NAME);
     if !path.exists() {
         eprintln!("building the worker for {id}, which takes some minutes");
     }
     command.args(["build", "-p", "buflock-oracle", "--bin", NAME, "--profile", profile, "--target", &host]);
+    command.args(["--features", &features.join(",")]);
     command.arg("--target-dir").arg(&target).current_dir(folder);
-    command.env("PYO3_CONFIG_FILE", built.configuration()).env_remove("PYO3_PYTHON");
+    link_to(&mut command, built);
     command.env("RUSTFLAGS", flags.as_deref().unwrap_or_default());
     // Most of the time is spent in C, and linking all at once would take minutes.
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    // PyO3 supports no 3.13 without the GIL, and works.
-    command.env("UNSAFE_PYO3_SKIP_VERSION_CHECK", "1");
     let typed = format!(
         "PYO3_CONFIG_FILE={} RUSTFLAGS=\"{}\" UNSAFE_PYO3_SKIP_VERSION_CHECK=1 cargo{toolchain} build -p buflock-oracle --bin {NAME} --target {host}",
         built.configuration().display(),
@@ -130,8 +166,21 @@ pub fn build_for(built: &Built) -> Result<Located, Failure> {
     Ok(Located { path, checkout: false })
 }
 
+/// Lets what a command builds be linked to this Python.
+pub fn link_to(command: &mut Command, built: &Built) {
+    command.env("PYO3_CONFIG_FILE", built.configuration()).env_remove("PYO3_PYTHON");
+    // PyO3 supports no 3.13 without the GIL, and works.
+    command.env("UNSAFE_PYO3_SKIP_VERSION_CHECK", "1");
+}
+
+/// The folder of all that is built here.
+pub fn target_folder() -> Result<PathBuf, Failure> {
+    let beside = beside()?;
+    Ok(beside.ancestors().nth(2).unwrap_or(&beside).to_owned())
+}
+
 /// A tool of the nightly Rust, which alone has sanitizers.
-fn nightly(tool: &str) -> Command {
+pub fn nightly(tool: &str) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", tool]);
     // What `cargo run` says of its own toolchain.
@@ -142,21 +191,31 @@ fn nightly(tool: &str) -> Command {
 }
 
 /// What the toolchain builds for, if it is there.
-fn host(is_nightly: bool) -> Result<String, Failure> {
+pub fn host(is_nightly: bool) -> Result<String, Failure> {
+    told(is_nightly, "host: ")
+}
+
+/// The version of the toolchain, if it is there.
+pub fn version(is_nightly: bool) -> Result<String, Failure> {
+    told(is_nightly, "release: ")
+}
+
+/// What the compiler says of itself behind this word.
+fn told(is_nightly: bool, word: &str) -> Result<String, Failure> {
     let mut rustc = if is_nightly { nightly("rustc") } else { Command::new("rustc") };
     let why = match rustc.arg("-vV").stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => {
             let said = String::from_utf8_lossy(&output.stdout);
-            if let Some(host) = said.lines().find_map(|line| line.strip_prefix("host: ")) {
-                return Ok(host.to_owned());
+            if let Some(told) = said.lines().find_map(|line| line.strip_prefix(word)) {
+                return Ok(told.to_owned());
             }
-            "it does not say what it builds for".to_owned()
+            format!("it does not say its {}", word.trim_end_matches(": "))
         }
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => format!("failed to start {}: {error}", rustc.get_program().to_string_lossy()),
     };
     Err(if is_nightly {
-        let what = format!("a worker with a sanitizer needs a nightly Rust: {why}");
+        let what = format!("sanitizers and libFuzzer need a nightly Rust: {why}");
         Failure::environment(what, "rustup toolchain install nightly")
     } else {
         Failure::environment(format!("a worker is built with rustc: {why}"), "rustc -vV")
@@ -164,7 +223,7 @@ fn host(is_nightly: bool) -> Result<String, Failure> {
 }
 
 /// Runs a build; if it fails, gives what it said.
-fn watch(mut command: Command) -> Result<(), String> {
+pub fn watch(mut command: Command) -> Result<(), String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let said = child.stderr.take().map(overhear).unwrap_or_default();

@@ -5,11 +5,13 @@
 
 mod args;
 mod crew;
+mod doctor;
 mod error;
 #[cfg(feature = "faults")]
 mod faults;
 mod files;
 mod findings;
+mod fuzz;
 mod live;
 mod locate;
 mod output;
@@ -57,6 +59,8 @@ fn dispatch(command: Option<Command>) -> Result<Ending, Failure> {
         Some(Command::Show(args)) => show::show(&args),
         Some(Command::Shrink(args)) => show::shrink(&args),
         Some(Command::Repro(args)) => show::repro(&args),
+        Some(Command::Fuzz(args)) => fuzz::fuzz(&args),
+        Some(Command::Doctor(args)) => doctor::doctor(&args),
         Some(Command::Python(args)) => python::python(&args),
         #[cfg(feature = "faults")]
         Some(Command::Faults(args)) => faults::faults(&args),

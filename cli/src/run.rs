@@ -13,7 +13,7 @@ use super::args::{Format, Run};
 use super::crew::Crew;
 use super::error::{Ending, Failure};
 use super::findings::{Findings, Wanted};
-use super::live::Live;
+use super::live::{self, Live};
 use super::pool::{self, Event, Job};
 use super::probing::Facts;
 use super::start::{self, Started};
@@ -28,7 +28,7 @@ const SECONDS: f64 = 60.0;
 pub fn run(args: &Run) -> Result<Ending, Failure> {
     let stop = Stop::listen()?;
     let findings = Findings::open(&args.findings)?;
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = start::cores();
     let jobs = args.jobs.map_or(cores, usize::from);
     let core = |number: usize| (jobs <= cores).then_some(number);
     let started = start::start(&args.workers, core(0))?;
@@ -115,7 +115,7 @@ impl<'a> Count<'a> {
                 stop.now();
                 failed.get_or_insert(failure);
             }
-            live.show(&self.summary, self.begun.elapsed().as_secs_f64());
+            live.show(live::progress(&self.summary, self.begun.elapsed().as_secs_f64()));
         }
         live.end();
         self.finish();

@@ -55,6 +55,18 @@ impl Seen {
         (0..recording.steps.len()).filter(|&at| is_known(&recording.steps[at])).collect()
     }
 
+    /// A Python script that shows what was seen.
+    fn script(&self) -> Result<String, python::TooManyOrders> {
+        let Seen { program, facts, .. } = self;
+        let told = self.told();
+        // A file that contradicts the model keeps what it says.
+        let from_file = told.is_none_or(|told| {
+            said_by_the_file(told) || matches!(told.place, Place::Process | Place::Access)
+        });
+        let program = if from_file { program.clone() } else { stated(program, None, facts.version) };
+        python::script(&program, told, &self.left_out(), facts.version, &facts.python)
+    }
+
     fn ending(&self) -> Ending {
         let permitted = matches!(&self.fate, Fate::Ran(recording) if recording.permitted);
         if self.told().is_some() && !permitted { Ending::Findings } else { Ending::Clean }
@@ -168,26 +180,20 @@ fn said_by_the_file(told: &Told) -> bool {
 /// `buflock repro FILE`
 pub fn repro(args: &OneOut) -> Result<Ending, Failure> {
     with(&args.file, &args.workers, |seen, _| {
-        let Seen { program, facts, .. } = seen;
-        let told = seen.told();
-        // A file that contradicts the model keeps what it says.
-        let from_file = told.is_none_or(|told| {
-            said_by_the_file(told) || matches!(told.place, Place::Process | Place::Access)
-        });
-        let program = if from_file { program.clone() } else { stated(program, None, facts.version) };
-        let left_out = seen.left_out();
-        let script =
-            python::script(&program, told, &left_out, facts.version, &facts.python).map_err(|error| {
-                Failure {
-                    ending: Ending::NothingRan,
-                    what: format!("{}: {error}", args.file.display()),
-                    next: Some(format!(
-                        "buflock shrink {} -o shrunk.prog   makes it smaller",
-                        args.file.display()
-                    )),
-                }
-            })?;
+        let script = seen.script().map_err(|error| Failure {
+            ending: Ending::NothingRan,
+            what: format!("{}: {error}", args.file.display()),
+            next: Some(format!("buflock shrink {} -o shrunk.prog   makes it smaller", args.file.display())),
+        })?;
         output::to(args.out.as_deref(), &script)?;
         Ok(Ending::Clean)
     })
+}
+
+/// A script that shows a saved finding, unless there can be none.
+pub fn script(prober: &mut Prober<'_>, finding: &Finding) -> Result<Option<String>, Failure> {
+    let Ok(program) = parse::parse(&finding.program) else { return Ok(None) };
+    let facts = prober.facts().clone();
+    let Some(fate) = prober.probe(&program)? else { return Ok(None) };
+    Ok(Seen { program, fate, facts }.script().ok())
 }

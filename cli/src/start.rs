@@ -4,7 +4,7 @@ use buflock::program::Allocator;
 use buflock::report::json;
 use buflock::subject::Version;
 
-use super::args::Workers;
+use super::args::{Limits, Workers};
 use super::error::Failure;
 use super::locate;
 use super::python::{self, Python};
@@ -24,9 +24,17 @@ pub struct Started {
     pub pages: tempfile::TempDir,
 }
 
-/// How many MiB a worker may have if nobody says. What a sanitizer knows of the memory is in memory as well.
-const USUAL: u64 = 1024;
-const SANITIZED: u64 = 4096;
+/// How many MiB a process that runs programs may have. What a sanitizer knows of the memory is in memory as well.
+pub fn memory_limit(limits: &Limits, sanitizer: python::Sanitizer) -> u64 {
+    const USUAL: u64 = 1024;
+    const SANITIZED: u64 = 4096;
+    limits.memory_limit.unwrap_or(if sanitizer == python::Sanitizer::None { USUAL } else { SANITIZED })
+}
+
+/// How many processes can run at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
 
 /// Finds Python and the worker, builds it where that is possible, and starts one. With a `core`, that
 /// worker is for it alone.
@@ -39,13 +47,13 @@ pub fn start(workers: &Workers, core: Option<usize>) -> Result<Started, Failure>
     let pages = tempfile::Builder::new().prefix("buflock-").tempdir().map_err(|error| {
         Failure::environment(format!("failed to make a folder for temporary files: {error}"), "set TMPDIR")
     })?;
-    let sanitized = built.is_some_and(|built| built.facts.sanitizer != python::Sanitizer::None);
+    let sanitizer = built.map_or(python::Sanitizer::None, |built| built.facts.sanitizer);
     let recipe = Recipe {
         path: located.path.clone(),
         workers: workers.clone(),
         pages: pages.path().to_owned(),
         environment,
-        memory_limit: workers.memory_limit.unwrap_or(if sanitized { SANITIZED } else { USUAL }),
+        memory_limit: memory_limit(&workers.limits, sanitizer),
         pinned: !python.free_threaded,
     };
     let first = || Worker::start(&recipe, 0, core, Allocator::Usual);

@@ -241,14 +241,14 @@ impl Worker {
             watched.used = self.processor_time();
         }
         watched.rounds += 1;
-        let limit = self.workers.hang();
+        let limit = self.workers.limits.hang();
         if ROUND * watched.rounds <= limit {
             return None;
         }
         // A worker that waits for the processor, or for the system, has to be waited for.
         let used = self.processor_time().saturating_sub(watched.used);
         let starved = used < limit / 2 && self.wants_to_run();
-        (!starved).then(|| format!("hang over {} s", self.workers.hang_limit))
+        (!starved).then(|| format!("hang over {} s", self.workers.limits.hang_limit))
     }
 
     /// What all its threads have used; zero where the system does not say.
@@ -277,15 +277,16 @@ impl Worker {
     }
 }
 
-/// The last of what a worker wrote to its standard error, which must be read lest it waits for that.
+/// The last of what a process wrote to its standard error, which must be read lest it waits for that.
 #[derive(Debug)]
-struct Overheard {
+pub struct Overheard {
     last: Arc<Mutex<Vec<u8>>>,
     reader: RefCell<Option<JoinHandle<()>>>,
 }
 
 impl Overheard {
-    fn of(child: &mut Child) -> Overheard {
+    /// That of a child whose standard error is a pipe.
+    pub fn of(child: &mut Child) -> Overheard {
         // A report of AddressSanitizer has a few thousand.
         const KEPT: usize = 1 << 16;
         let last = Arc::new(Mutex::new(Vec::new()));
@@ -304,8 +305,8 @@ impl Overheard {
         Overheard { last, reader: RefCell::new(reader) }
     }
 
-    /// Of a worker that has ended.
-    fn last(&self) -> Option<String> {
+    /// Of one that has ended.
+    pub fn last(&self) -> Option<String> {
         if let Some(reader) = self.reader.borrow_mut().take() {
             let _ = reader.join();
         }
@@ -349,7 +350,7 @@ fn listen(child: &mut Child) -> Receiver<Reply> {
 }
 
 /// An end that is not a success, in words that do not depend on the machine.
-fn describe(status: ExitStatus) -> String {
+pub fn describe(status: ExitStatus) -> String {
     const NAMES: [(i32, &str); 7] = [
         (4, "SIGILL"),
         (5, "SIGTRAP"),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::canary::Nest;
 use super::recipe::Sanitizer;
 use crate::error::Failure;
 
@@ -99,6 +100,54 @@ impl Built {
     /// What tells PyO3 how to link it.
     pub fn configuration(&self) -> PathBuf {
         self.folder.join("pyo3.cfg")
+    }
+
+    /// How a program in C is linked to it: what PyO3 is told, in the words of a compiler.
+    ///
+    /// # Errors
+    /// What is wrong with that, as a sentence.
+    pub fn links(&self) -> Result<Links, String> {
+        let path = self.configuration();
+        let text = fs::read_to_string(&path)
+            .map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+        let value = |name: &str| {
+            let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.ok_or_else(|| format!("{} says nothing of {name}", path.display()))
+        };
+        let (folder, name) = (PathBuf::from(value("lib_dir")?), value("lib_name")?);
+        let words = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("extra_build_script_line=cargo:rustc-link-lib="));
+        let library = |word: &str| match word.strip_prefix("static=") {
+            Some(own) => folder.join(format!("lib{own}.a")).to_string_lossy().into_owned(),
+            None => format!("-l{word}"),
+        };
+        Ok(Links {
+            include: self.folder.join("include").join(name),
+            library: folder.join(format!("lib{name}.a")),
+            libraries: words.map(library).collect(),
+        })
+    }
+}
+
+/// What a program in C is compiled with and linked to.
+#[derive(Debug, Clone)]
+pub struct Links {
+    include: PathBuf,
+    library: PathBuf,
+    libraries: Vec<String>,
+}
+
+impl Links {
+    /// Where a canary sings.
+    pub fn nest<'a>(&'a self, built: &'a Built) -> Nest<'a> {
+        Nest {
+            home: &built.folder,
+            include: &self.include,
+            library: &self.library,
+            libraries: &self.libraries,
+            sanitizer: built.facts.sanitizer,
+        }
     }
 }
 

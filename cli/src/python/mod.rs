@@ -15,6 +15,7 @@ use super::output;
 pub use cache::Built;
 pub use interpreter::{Python, find};
 pub use recipe::Sanitizer;
+pub use tools::symbolizer;
 
 /// `buflock python`
 pub fn python(args: &Args) -> Result<Ending, Failure> {
@@ -28,6 +29,32 @@ pub fn python(args: &Args) -> Result<Ending, Failure> {
 /// The one that a user names by its id, or by the beginning of it.
 pub fn named(id: &str) -> Result<Built, Failure> {
     cache::Cache::open()?.find(id)
+}
+
+/// What builds a Python with this sanitizer, if it is there.
+pub fn look_for_tools(sanitizer: Sanitizer) -> Result<String, Failure> {
+    tools::Tools::find(sanitizer).map(|tools| tools.version)
+}
+
+/// Whether there is room to build one.
+pub fn look_for_room() -> Result<String, Failure> {
+    let cache = cache::Cache::open()?;
+    tools::look_for_room(cache.root()).map(|free| format!("{free} MB left in {}", cache.root().display()))
+}
+
+/// Lets a Python do what its sanitizer must see, and count what it covers.
+pub fn sing(built: &Built) -> Result<String, Failure> {
+    let tools = tools::Tools::find(built.facts.sanitizer)?;
+    let scratch = tempfile::tempdir().map_err(|error| {
+        Failure::environment(format!("failed to make a folder for temporary files: {error}"), "set TMPDIR")
+    })?;
+    let again = |why| {
+        let what = format!("{} is of no use: {why}", built.facts.id);
+        Failure::environment(what, format!("buflock python rm {}, and build it again", built.facts.id))
+    };
+    let links = built.links().map_err(again)?;
+    let edges = canary::sing(&links.nest(built), &tools, scratch.path()).map_err(again)?;
+    Ok(format!("{edges} edges can be counted, and are"))
 }
 
 fn list() -> Result<Ending, Failure> {

@@ -34,7 +34,6 @@ impl Tools {
         for tool in ["make", "tar", "xz"] {
             said(Path::new(tool), &["--version"]).ok_or_else(|| missing(tool))?;
         }
-        let suffixes = VERSIONS.rev().map(|version| format!("-{version}")).chain([String::new()]);
         let (clang, suffix) = match std::env::var_os("CC").map(PathBuf::from) {
             Some(clang) => {
                 let name = clang.to_string_lossy().into_owned();
@@ -46,7 +45,7 @@ impl Tools {
                 })?;
                 (clang, suffix)
             }
-            None => suffixes
+            None => suffixes()
                 .map(|suffix| (PathBuf::from(format!("clang{suffix}")), suffix))
                 .find(|(clang, _)| said(clang, &["--version"]).is_some())
                 .ok_or_else(|| missing("clang"))?,
@@ -94,12 +93,23 @@ impl Tools {
     }
 }
 
-/// Whether there is room for a build in a folder.
-pub fn look_for_room(folder: &Path) -> Result<(), Failure> {
-    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+/// What distinguishes the names of versions of one tool, in the order in which they are looked for.
+fn suffixes() -> impl Iterator<Item = String> {
+    VERSIONS.rev().map(|version| format!("-{version}")).chain([String::new()])
+}
+
+/// What gives addresses names, of any version.
+pub fn symbolizer() -> Option<PathBuf> {
+    suffixes().find_map(|suffix| on_path(Path::new(&format!("llvm-symbolizer{suffix}"))))
+}
+
+/// How many MiB are left in a folder, if a build has room in it.
+pub fn look_for_room(folder: &Path) -> Result<u64, Failure> {
+    let disk = rustix::fs::statvfs(folder);
+    let disk = disk.map_err(|error| Failure::file("look at the disk of", folder, &error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
     if free >= ROOM {
-        return Ok(());
+        return Ok(free);
     }
     Err(Failure::environment(
         format!("{} has {free} MB left, and a build takes {ROOM}", folder.display()),

@@ -183,6 +183,13 @@ pub struct Fuzz {
     /// Where inputs are kept from one run to the next [default: the user's folder for data]
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
+    /// Do not fuzz: run the inputs that are kept, and say how much of each function they reach, of CPython's if its coverage
+    /// is counted and of buflock's if not
+    #[arg(long)]
+    pub coverage: bool,
+    /// The same, also as a page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Install what is missing: a nightly Rust, and cargo-fuzz
     #[arg(long)]
     pub install: bool,

@@ -34,12 +34,19 @@ pub struct Function {
 }
 
 /// How many edges were reached.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Reach {
     /// So many.
     pub reached: usize,
     /// Of so many that there are.
     pub of: usize,
+}
+
+impl Reach {
+    /// In hundredths of all.
+    pub fn percent(self) -> f64 {
+        100.0 * self.reached as f64 / self.of.max(1) as f64
+    }
 }
 
 impl std::ops::AddAssign for Reach {
@@ -56,6 +63,16 @@ impl std::fmt::Display for Reach {
 }
 
 impl Function {
+    /// One with these edges, by their places.
+    pub fn new(
+        name: impl Into<String>,
+        file: impl Into<String>,
+        whose: Whose,
+        edges: Range<usize>,
+    ) -> Function {
+        Function { name: name.into(), file: file.into(), whose, edges }
+    }
+
     /// How many of its edges are among those that were covered.
     pub fn reach(&self, covered: &[bool]) -> Reach {
         let own = covered.get(self.edges.clone()).unwrap_or_default();
@@ -78,7 +95,7 @@ pub fn functions(executable: &Path, edges: &[Edge]) -> Result<Vec<Function>, Fai
     let function = |(start, end): (&usize, usize)| {
         let (name, file) = describe(&loader, edges[*start].address);
         let (whose, file) = attribute(&file);
-        Function { name, file, whose, edges: *start..end }
+        Function::new(name, file, whose, *start..end)
     };
     Ok(starts.iter().zip(ends).map(function).collect())
 }

@@ -18,9 +18,6 @@ use crate::live::Live;
 use crate::probing::{Fate, Prober};
 use crate::stop::Stop;
 
-/// How often processes are looked after.
-const ROUND: Duration = Duration::from_millis(100);
-
 /// A run, and what it came to so far.
 pub struct Hunt<'a> {
     setup: &'a Setup,
@@ -89,7 +86,7 @@ impl<'a> Hunt<'a> {
                 started += 1;
                 processes.push(self.setup.fuzz(self.run, started, left())?);
             }
-            std::thread::sleep(ROUND);
+            std::thread::sleep(super::ROUND);
             let mut ended = Vec::new();
             for place in (0..processes.len()).rev() {
                 if let Some(end) = processes[place].ended()? {
@@ -134,7 +131,7 @@ impl<'a> Hunt<'a> {
         for (path, finding) in found {
             let python = self.prober.facts().python.clone();
             self.keep(Finding { python, ..finding })?;
-            remove(&path)?;
+            home::remove(&path)?;
         }
         Ok(())
     }
@@ -188,7 +185,7 @@ impl<'a> Hunt<'a> {
         let unexplained = self.prober.facts().fault(&death, &program);
         // A death that a sanitizer has explained needs no other one.
         if self.met.contains(&unexplained.told.signature) {
-            return remove(artifact);
+            return home::remove(artifact);
         }
         let finding = match self.prober.probe(&program)? {
             None => return Ok(()),
@@ -198,15 +195,11 @@ impl<'a> Hunt<'a> {
         };
         self.met.insert(unexplained.told.signature);
         self.keep(finding)?;
-        remove(artifact)
+        home::remove(artifact)
     }
 }
 
 /// The session of a run, as the command has it.
 fn session(run: &Run) -> Result<Session, Failure> {
     Session::new(&run.session(), 0).map_err(|error| Failure::file("make", &run.session(), &error))
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    std::fs::remove_file(path).map_err(|error| Failure::file("remove", path, &error))
 }

@@ -3,6 +3,7 @@
 //! What differs from the model, a target keeps as a finding and goes on (`buflock::fuzz::session`); what ends it is looked
 //! into here. All that was found is kept the moment it is seen, and a run that is killed is taken up by the next.
 
+mod coverage;
 mod edges;
 mod figures;
 mod home;
@@ -22,6 +23,7 @@ use super::probing::Prober;
 use super::start::{self, Started};
 use super::stop::Stop;
 use super::{show, summary};
+use edges::Whose;
 use home::{Home, Run};
 use hunt::Hunt;
 use process::{Ended, Setup};
@@ -51,6 +53,14 @@ pub fn fuzz(args: &Fuzz) -> Result<Ending, Failure> {
     target::keep(&executable, &setup.executable)?;
     seed(&run);
     let Started { recipe, worker, pages, .. } = started;
+    if args.coverage || args.html.is_some() {
+        let whose =
+            if aim.built.is_some() && aim.target.embeds_python() { Whose::CPython } else { Whose::Ours };
+        let title = format!("{} on {}", args.target.name, facts.python);
+        let ending = coverage::report(&setup, &run, whose, &title, args.html.as_deref(), &stop)?;
+        run.remove();
+        return Ok(ending);
+    }
     let prober = Prober::new(&recipe, &facts, Some(worker), &stop);
     let mut hunt = Hunt::new(&setup, &run, args.target, prober, findings, &stop)?;
     hunt.adopt(&left)?;

@@ -68,12 +68,8 @@ impl Setup {
     pub fn fuzz(&self, run: &Run, number: u64, time: Duration) -> Result<Process, Failure> {
         let failed = |error: io::Error| Failure::file("start", &self.executable, &error);
         let session = Session::new(&run.session(), number).map_err(failed)?;
-        let artifacts = run.artifacts_of(number);
-        fs::create_dir_all(&artifacts).map_err(failed)?;
-        let mut command = self.command();
-        command.envs(session.variables());
+        let (mut command, artifacts) = self.told(run, &session, number).map_err(failed)?;
         command.arg(format!("-max_total_time={}", time.as_secs().max(1)));
-        command.arg(format!("-artifact_prefix={}/", artifacts.display()));
         command.args(["-reload=1", "-print_funcs=0"]).arg(run.inputs());
         Process::start(command, artifacts).map_err(failed)
     }
@@ -88,12 +84,21 @@ impl Setup {
             .map_err(|error| Failure::file("start", &self.executable, &error))
     }
 
-    /// Runs each input of a folder once, in the sight of a session.
-    pub fn replay(&self, session: &Session, inputs: &Path) -> Result<Process, Failure> {
+    /// Runs each input of a run once, as a process of a session.
+    pub fn replay(&self, run: &Run, session: &Session, number: u64) -> Result<Process, Failure> {
+        let failed = |error: io::Error| Failure::file("start", &self.executable, &error);
+        let (mut command, artifacts) = self.told(run, session, number).map_err(failed)?;
+        command.args(["-runs=0", "-print_funcs=0"]).arg(run.inputs());
+        Process::start(command, artifacts).map_err(failed)
+    }
+
+    /// A process of a session, and where it leaves inputs that it does not survive.
+    fn told(&self, run: &Run, session: &Session, number: u64) -> io::Result<(Command, PathBuf)> {
+        let artifacts = run.artifacts_of(number);
+        fs::create_dir_all(&artifacts)?;
         let mut command = self.command();
-        command.envs(session.variables()).args(["-runs=0", "-print_funcs=0"]).arg(inputs);
-        Process::start(command, PathBuf::new())
-            .map_err(|error| Failure::file("start", &self.executable, &error))
+        command.envs(session.variables()).arg(format!("-artifact_prefix={}/", artifacts.display()));
+        Ok((command, artifacts))
     }
 }
 

@@ -23,6 +23,7 @@ for word; do case $word in
     -*) ;;
     *) if [ -z "$first" ]; then first=$word; else rest="$rest $word"; fi ;;
 esac; done
+[ -d "$prefix" ] || { echo "there is no folder $prefix" >&2; exit 1; }
 if [ "$merges" ]; then
     for folder in $rest; do cp "$folder"/* "$first" 2>/dev/null; done
     exit 0

@@ -10,6 +10,8 @@ pub fn counted(data: &[u8], run: impl FnOnce(&[u8])) {
     thread_local! {
         static COUNT: RefCell<Option<Count>> = RefCell::new(Session::of_this_process().map(Count::new));
     }
+    // A session is there before anything is run.
+    COUNT.with(|_| ());
     run(data);
     COUNT.with_borrow_mut(|count| count.iter_mut().for_each(Count::add));
 }

@@ -148,23 +148,58 @@ impl Session {
     /// # Errors
     /// If its file cannot be made.
     pub fn meter(&self) -> io::Result<Meter> {
-        File::create(self.folder.join(format!("meter-{}", self.number))).map(Meter)
+        File::create(self.meter_of(self.number)).map(Meter)
     }
 
-    /// What all processes have done so far: how many inputs they have run, and for each edge whether it was covered.
-    pub fn measured(&self) -> (u64, Vec<bool>) {
+    fn meter_of(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("meter-{number}"))
+    }
+
+    /// What all processes have done so far.
+    pub fn measured(&self) -> Measured {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let meters = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("meter-"));
-        let (mut inputs, mut covered) = (0, Vec::new());
-        for bytes in meters.filter_map(|entry| fs::read(entry.path()).ok()) {
-            let Some((count, edges)) = bytes.split_first_chunk::<8>() else { continue };
-            inputs += u64::from_le_bytes(*count);
-            covered.resize(covered.len().max(edges.len()), false);
-            for (covered, edge) in covered.iter_mut().zip(edges) {
-                *covered |= *edge != 0;
-            }
+        let mut all = Measured::default();
+        meters.for_each(|entry| all.add(&entry.path()));
+        all
+    }
+
+    /// Has what a process did that has ended among what this one did, so that there are not more meters than processes.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn retire(&self, number: u64) -> io::Result<()> {
+        let mut both = Measured::default();
+        let (own, other) = (self.meter_of(self.number), self.meter_of(number));
+        [&own, &other].into_iter().for_each(|meter| both.add(meter));
+        let covered = both.covered.iter().map(|covered| u8::from(*covered));
+        let contents: Vec<u8> = both.inputs.to_le_bytes().into_iter().chain(covered).collect();
+        self.write(own.file_name().unwrap_or_default().as_ref(), &contents)?;
+        // It may have died before it had one.
+        let _ = fs::remove_file(other);
+        Ok(())
+    }
+}
+
+/// What processes have done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// How many inputs they have run.
+    pub inputs: u64,
+    /// For each edge, whether it was covered.
+    pub covered: Vec<bool>,
+}
+
+impl Measured {
+    /// Adds what a process has written, if it has.
+    fn add(&mut self, meter: &Path) {
+        let bytes = fs::read(meter).unwrap_or_default();
+        let Some((count, edges)) = bytes.split_first_chunk::<8>() else { return };
+        self.inputs += u64::from_le_bytes(*count);
+        self.covered.resize(self.covered.len().max(edges.len()), false);
+        for (covered, edge) in self.covered.iter_mut().zip(edges) {
+            *covered |= *edge != 0;
         }
-        (inputs, covered)
     }
 }
 
@@ -223,9 +258,16 @@ mod tests {
             meter.inputs(10 * number).expect("a count");
             meter.edges(&covered).expect("edges");
         }
-        let session = session(folder.path(), 3);
+        let session = session(folder.path(), 0);
         assert_eq!(session.edges(), edges);
-        assert_eq!(session.measured(), (30, vec![false, true, true]));
+        let all = Measured { inputs: 30, covered: vec![false, true, true] };
+        assert_eq!(session.measured(), all);
+        // Of those that have ended one meter is left, and of one that never began there is none.
+        for number in 1..=3 {
+            session.retire(number).expect("it is ours");
+            assert_eq!(session.measured(), all);
+        }
+        assert!(!session.meter_of(1).exists() && !session.meter_of(2).exists());
     }
 
     #[test]

@@ -121,12 +121,12 @@ fn replay(setup: &Setup, run: &Run, stop: &Stop) -> Result<Vec<bool>, Failure> {
         let ended = loop {
             match process.ended()? {
                 Some(ended) => break ended,
-                None if stop.wanted() => return Ok(session.measured().1),
+                None if stop.wanted() => return Ok(session.measured().covered),
                 None => std::thread::sleep(super::ROUND),
             }
         };
         if ended.is_over() {
-            return Ok(session.measured().1);
+            return Ok(session.measured().covered);
         }
         if ended.artifacts.is_empty() {
             return Err(Failure {

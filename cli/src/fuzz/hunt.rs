@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use buflock::fuzz::Target;
-use buflock::fuzz::session::Session;
+use buflock::fuzz::session::{Measured, Session};
 use buflock::report::{Death, Finding};
 
 use super::edges::{self, Function, Whose};
@@ -95,6 +95,8 @@ impl<'a> Hunt<'a> {
                 }
             }
             for end in ended {
+                let retired = self.session.retire(end.number);
+                retired.map_err(|error| Failure::file("write to", &self.run.session(), &error))?;
                 barren = if end.is_barren() { barren + 1 } else { 0 };
                 self.bury(&end, barren)?;
             }
@@ -116,7 +118,7 @@ impl<'a> Hunt<'a> {
         if self.functions.is_empty() {
             self.functions = edges::functions(&self.setup.executable, &self.session.edges())?;
         }
-        let (inputs, covered) = self.session.measured();
+        let Measured { inputs, covered } = self.session.measured();
         let reach = |whose| edges::reach(&self.functions, whose, &covered);
         let figures = &mut self.figures;
         (figures.inputs, figures.seconds) = (inputs, self.begun.elapsed().as_secs_f64());

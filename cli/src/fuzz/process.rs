@@ -29,6 +29,7 @@ pub struct Setup {
 /// A process that fuzzes, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
+    number: u64,
     child: Child,
     said: Overheard,
     artifacts: PathBuf,
@@ -38,6 +39,8 @@ pub struct Process {
 /// How a process ended before its time.
 #[derive(Debug)]
 pub struct Ended {
+    /// Which process of its session it was.
+    pub number: u64,
     /// `exit code 77`.
     pub how: String,
     /// The last of what it wrote to its standard error.
@@ -71,17 +74,19 @@ impl Setup {
         let (mut command, artifacts) = self.told(run, &session, number).map_err(failed)?;
         command.arg(format!("-max_total_time={}", time.as_secs().max(1)));
         command.args(["-reload=1", "-print_funcs=0"]).arg(run.inputs());
-        Process::start(command, artifacts).map_err(failed)
+        Process::start(number, command, artifacts).map_err(failed)
     }
 
     /// Copies those of the inputs to `to` that cover what those in it do not.
     pub fn merge(&self, to: &Path, from: &[PathBuf]) -> Result<Process, Failure> {
+        let failed = |error: io::Error| Failure::file("start", &self.executable, &error);
+        // What ends a process of a merge, has ended one before.
+        let passed_over = to.with_extension("passed-over");
+        fs::create_dir_all(&passed_over).map_err(failed)?;
         let mut command = self.command();
         command.args(["-merge=1", "-print_funcs=0"]).arg(to).args(from);
-        // What ends a process of a merge has ended one before.
-        command.arg(format!("-artifact_prefix={}/", to.with_extension("passed-over").display()));
-        Process::start(command, PathBuf::new())
-            .map_err(|error| Failure::file("start", &self.executable, &error))
+        command.arg(format!("-artifact_prefix={}/", passed_over.display()));
+        Process::start(0, command, PathBuf::new()).map_err(failed)
     }
 
     /// Runs each input of a run once, as a process of a session.
@@ -89,7 +94,7 @@ impl Setup {
         let failed = |error: io::Error| Failure::file("start", &self.executable, &error);
         let (mut command, artifacts) = self.told(run, session, number).map_err(failed)?;
         command.args(["-runs=0", "-print_funcs=0"]).arg(run.inputs());
-        Process::start(command, artifacts).map_err(failed)
+        Process::start(number, command, artifacts).map_err(failed)
     }
 
     /// A process of a session, and where it leaves inputs that it does not survive.
@@ -103,10 +108,10 @@ impl Setup {
 }
 
 impl Process {
-    fn start(mut command: Command, artifacts: PathBuf) -> io::Result<Process> {
+    fn start(number: u64, mut command: Command, artifacts: PathBuf) -> io::Result<Process> {
         let mut child = command.spawn()?;
         let said = Overheard::of(&mut child);
-        Ok(Process { child, said, artifacts, begun: Instant::now() })
+        Ok(Process { number, child, said, artifacts, begun: Instant::now() })
     }
 
     /// How it ended, if it did.
@@ -118,7 +123,13 @@ impl Process {
 
     fn obituary(&self, status: ExitStatus) -> Ended {
         let how = if status.success() { String::new() } else { describe(status) };
-        Ended { how, said: self.said.last(), artifacts: files(&self.artifacts), lived: self.begun.elapsed() }
+        Ended {
+            number: self.number,
+            how,
+            said: self.said.last(),
+            artifacts: files(&self.artifacts),
+            lived: self.begun.elapsed(),
+        }
     }
 }
 

@@ -67,13 +67,10 @@ pub fn doctor(args: &Doctor) -> Result<Ending, Failure> {
     let built = args.python.as_deref().map(python::named).transpose()?;
     let sanitizer = built.as_ref().map_or(Sanitizer::None, |built| built.facts.sanitizer);
     let mut table = Table { is_wrong: false };
-    let by_nightly = if sanitizer == Sanitizer::None { Elsewhere } else { Needed };
-    table.row(
-        "rust",
-        if locate::checkout().is_some() { Needed } else { Elsewhere },
-        locate::version(false),
-    )?;
-    table.row("nightly rust", by_nightly, locate::version(true))?;
+    let if_built = if built.is_some() { Needed } else { Elsewhere };
+    let if_watched = if sanitizer == Sanitizer::None { Elsewhere } else { Needed };
+    table.row("rust", if_built, locate::version(false))?;
+    table.row("nightly rust", if_watched, locate::version(true))?;
     table.row("cargo-fuzz", Elsewhere, fuzzing::look_for_cargo_fuzz())?;
     table.row("c++", Elsewhere, fuzzing::look_for_compiler())?;
     let tools = python::look_for_tools(if built.is_some() { sanitizer } else { Sanitizer::Address });

@@ -110,8 +110,10 @@ fn would_find(
     let facts = started.facts();
     let Started { recipe, worker, pages: _pages, .. } = started;
     drop(worker);
-    table.row("a crash", Needed, dies(&recipe, &facts, stop, "segv", Allocator::Usual, Place::Process))?;
     let sanitizer = built.map_or(Sanitizer::None, |built| built.facts.sanitizer);
+    // What AddressSanitizer sees first, it tells; ThreadSanitizer leaves crashes to others.
+    let seen = if sanitizer == Sanitizer::Address { Place::Access } else { Place::Process };
+    table.row("a crash", Needed, dies(&recipe, &facts, stop, "segv", Allocator::Usual, seen))?;
     let (how, allocator, place) = match sanitizer {
         Sanitizer::None => ("stale", Allocator::Debug, Place::Process),
         Sanitizer::Address => ("stale", Allocator::Usual, Place::Access),

@@ -67,38 +67,57 @@ fn cover(covered: &mut [u8], counters: &[u8]) -> bool {
 mod tables {
     use buflock::fuzz::session::Edge;
 
-    // The linker names where a section begins and ends, and where the executable does.
+    // The linker names where a section begins and ends, and where the executable does. A module that counts its coverage
+    // has variables of these names; another of the same name would take their place, and nobody would count anything.
+    std::arch::global_asm!(
+        ".pushsection .data.rel.ro.buflock_tables, \"aw\"",
+        ".p2align 3",
+        "buflock_tables:",
+        ".8byte __start___sancov_cntrs, __stop___sancov_cntrs",
+        ".8byte __start___sancov_pcs, __stop___sancov_pcs",
+        ".8byte __executable_start",
+        ".popsection",
+    );
+
+    #[repr(C)]
+    struct Tables {
+        counters: [*const u8; 2],
+        edges: [*const [usize; 2]; 2],
+        executable: *const u8,
+    }
+
     unsafe extern "C" {
-        static __start___sancov_cntrs: u8;
-        static __stop___sancov_cntrs: u8;
-        static __start___sancov_pcs: [usize; 2];
-        static __stop___sancov_pcs: [usize; 2];
-        static __executable_start: u8;
+        static buflock_tables: Tables;
+    }
+
+    fn tables() -> &'static Tables {
+        // SAFETY: the assembler lays it out so, five words of which the linker fills in each, and nobody changes it.
+        unsafe { &buflock_tables }
     }
 
     /// How many edges there are.
     pub fn count() -> usize {
-        (&raw const __stop___sancov_cntrs).addr() - (&raw const __start___sancov_cntrs).addr()
+        let [start, stop] = tables().counters;
+        stop.addr() - start.addr()
     }
 
     /// How often each edge was passed since the fuzzer looked last, modulo 256.
     pub fn read_counters(into: &mut [u8]) {
         assert_eq!(into.len(), count());
+        let [start, _] = tables().counters;
         // SAFETY: the section is one piece of memory of this executable, of that length, and nothing of it is lent. Threads
         // that a program has left behind may pass edges meanwhile: a byte is then what it was before or after.
-        unsafe { (&raw const __start___sancov_cntrs).copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) }
+        unsafe { start.copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) }
     }
 
     /// Where each edge is.
     pub fn edges() -> Vec<Edge> {
-        let (start, stop) = (&raw const __start___sancov_pcs, &raw const __stop___sancov_pcs);
-        let base = (&raw const __executable_start).addr();
+        let Tables { edges: [start, stop], executable, .. } = tables();
+        let length = (stop.addr() - start.addr()) / size_of::<[usize; 2]>();
         // SAFETY: the section has two words for each edge, its address and its flags, which nobody changes.
-        let all = unsafe {
-            std::slice::from_raw_parts(start, (stop.addr() - start.addr()) / size_of::<[usize; 2]>())
-        };
+        let all = unsafe { std::slice::from_raw_parts(*start, length) };
         let edge = |[address, flags]: &[usize; 2]| Edge {
-            address: (address - base) as u64,
+            address: (address - executable.addr()) as u64,
             is_entry: flags & 1 == 1,
         };
         all.iter().map(edge).collect()

@@ -24,6 +24,7 @@ use super::start::{self, Started};
 use super::stop::Stop;
 use super::{show, summary};
 use edges::Whose;
+use figures::Figures;
 use home::{Home, Run};
 use hunt::Hunt;
 use process::{Ended, Setup};
@@ -80,11 +81,22 @@ pub fn fuzz(args: &Fuzz) -> Result<Ending, Failure> {
     figures.print(reports, &aim, &facts.python, args.format)?;
     merged?;
     figures.check(&aim)?;
+    is_guided(&home, &figures, &stop)?;
     Ok(match (figures.inputs, figures.findings.new) {
         (0, _) => Ending::NothingRan,
         (_, 0) => Ending::Clean,
         _ => Ending::Findings,
     })
+}
+
+/// Whether libFuzzer has seen what is covered: then it has kept an input.
+fn is_guided(home: &Home, figures: &Figures, stop: &Stop) -> Result<(), Failure> {
+    if figures.inputs == 0 || stop.wanted() || !home::files(&home.corpus()).is_empty() {
+        return Ok(());
+    }
+    let what =
+        "libFuzzer has found no input to be of interest: it counts no coverage, and was guided by nothing";
+    Err(Failure { ending: Ending::Environment, what: what.to_owned(), next: None })
 }
 
 /// Has the programs of the repository among the inputs.

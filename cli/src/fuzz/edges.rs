@@ -102,15 +102,17 @@ pub fn functions(executable: &Path, edges: &[Edge]) -> Result<Vec<Function>, Fai
 
 /// The name of the function at an address, and its file.
 fn describe(loader: &Loader, address: u64) -> (String, String) {
-    let mut described = (String::new(), String::new());
-    let Ok(mut frames) = loader.find_frames(address) else { return described };
-    // The last is the function itself, those before are in it.
-    while let Ok(Some(frame)) = frames.next() {
-        let name = frame.function.and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
-        let file = frame.location.and_then(|location| location.file).unwrap_or_default();
-        described = (name.unwrap_or_default(), file.to_owned());
+    let (mut name, mut file) = (None, String::new());
+    if let Ok(mut frames) = loader.find_frames(address) {
+        // The last is the function itself, those before are in it.
+        while let Ok(Some(frame)) = frames.next() {
+            name = frame.function.and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
+            file = frame.location.and_then(|location| location.file).unwrap_or_default().to_owned();
+        }
     }
-    described
+    // Of lines alone, a compiler tells no names but where something was inlined.
+    let name = name.or_else(|| loader.find_symbol(address).map(str::to_owned));
+    (name.unwrap_or_default(), file)
 }
 
 /// Whose a file is, and what it is called.

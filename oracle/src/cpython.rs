@@ -414,6 +414,7 @@ impl Known {
             (Syntax::InPlace(_), [one, other], _) => raw::in_place_multiply(py, one, other)?,
             (Syntax::Binary("+"), [one, other], _) => raw::add(py, one, other)?,
             (Syntax::Binary("*"), [one, other], _) => raw::multiply(py, one, other)?,
+            (Syntax::Binary("%"), [one, other], _) => raw::remainder(py, one, other)?,
             (Syntax::Binary("=="), [one, other], _) => raw::compare(py, one, other, false)?,
             (Syntax::Binary("<"), [one, other], _) => raw::compare(py, one, other, true)?,
             (Syntax::In, [object, value], _) => {

@@ -202,6 +202,8 @@ calls! {
     add(one, other) = PyNumber_Add;
     /// `one * other`
     multiply(one, other) = PyNumber_Multiply;
+    /// `one % other`
+    remainder(one, other) = PyNumber_Remainder;
     /// `one += other`
     in_place_add(one, other) = PyNumber_InPlaceAdd;
     /// `one *= other`

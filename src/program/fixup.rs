@@ -89,7 +89,7 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
             let part = Part::of(arg, place);
             let leaf = &mut arg.parts_mut()[place];
             let Arg::Hook(hook) = leaf else { continue };
-            fix_methods(hook, hook::calls(op, position, part, Protocol::Buffer));
+            fix_methods(hook, |protocol| hook::calls(op, position, part, protocol));
             for method in &mut hook.methods {
                 method.steps.truncate(limits::HOOK_STEPS);
                 for inner in &mut method.steps {
@@ -112,12 +112,13 @@ fn fix_hooks(step: &mut Step, depth: usize, kept: &mut Vec<Slot>) {
     kept.truncate(before);
 }
 
-/// Leaves no method twice, and few; and a buffer only to whoever gives it back before it ends.
-fn fix_methods(hook: &mut Hook, lends: bool) {
+/// Leaves no method twice, and few; and some only to whoever is known to ask for them: a buffer to who gives it back before
+/// it ends, and `__int__` to who asks for that in all Pythons.
+fn fix_methods(hook: &mut Hook, is_asked: impl Fn(Protocol) -> bool) {
     let mut known = Vec::new();
     hook.methods.retain(|method| {
         let fits = match method.protocol {
-            Protocol::Buffer => lends,
+            Protocol::Buffer | Protocol::Int => is_asked(method.protocol),
             Protocol::ReleaseBuffer => known.contains(&Protocol::Buffer),
             _ => true,
         };

@@ -9,6 +9,7 @@
 
 mod argument;
 mod arrays;
+mod formatting;
 mod hook;
 mod preset;
 mod sketch;

@@ -72,7 +72,7 @@ protocols! {
     LengthHint: "__length_hint__" "" Literal;
     /// Gives an iterator.
     Iter: "__iter__" "" Iterator;
-    /// Gives the item of an index, and `IndexError` behind the last.
+    /// Gives the item of an index, and `IndexError` behind the last; of what is no index, the first.
     GetItem: "__getitem__" ", key" Items;
     /// Lends a buffer, from 3.12 on (PEP 688).
     Buffer: "__buffer__" ", flags" View;
@@ -82,6 +82,15 @@ protocols! {
     Read: "read" ", size" Literal;
     /// Is written to as a file is.
     Write: "write" ", data" Literal;
+    /// Stands for a `bytes`.
+    Bytes: "__bytes__" "" Literal;
+    /// Shows itself.
+    Repr: "__repr__" "" Literal;
+    /// Is made an `int`, as `int` itself does it. Only of an object of which that is asked: some Pythons ask it of what has no
+    /// `__index__` as well.
+    Int: "__int__" "" Literal;
+    /// Compares with an exporter that is on the other side of `<`.
+    Greater: "__gt__" ", other" Literal;
 }
 
 impl Protocol {
@@ -168,23 +177,36 @@ calls! {
         Advise 2, Count 0, Count 1, Count 2, IndexOf 0, IndexOf 1, IndexOf 2, Hex 1, Item 0, SetItem 0, SetItem 1,
         DelItem 0, Contains 0, LockedWrite 0, Crc32 1, Hexlify 2, PackInto 2, PackInto 3, UnpackFrom 2, ResizeCArray 1,
         TruncateFile 1,
+        Remainder 0,
         // Bounds of slices.
         Item 0 Start, Item 0 Stop, Item 0 Step, SetItem 0 Start, SetItem 0 Stop, SetItem 0 Step, DelItem 0 Start,
         DelItem 0 Stop, DelItem 0 Step,
         // Items: of what is made, of what is appended, of a slice, and indices of a view of several dimensions.
         NewByteArray 0 Item, NewBytes 0 Item, NewArray 1 Item, Init 0 Item, Extend 0 Item, FromList 0 Item, Item 0 Item,
-        SetItem 0 Item, SetItem 1 Item, IntFromBytes 0 Item];
+        SetItem 0 Item, SetItem 1 Item, IntFromBytes 0 Item,
+        Remainder 0 Item];
     // `PyFloat_AsDouble`, of items.
-    Float: [Append 0, Insert 1, SetItem 1, PackInto 3, NewArray 1 Item, Extend 0 Item, FromList 0 Item];
+    Float: [Append 0, Insert 1, SetItem 1, PackInto 3, NewArray 1 Item, Extend 0 Item, FromList 0 Item, Remainder 0,
+        Remainder 0 Item];
+    // `PyNumber_Long`, of what a directive such as `%d` writes.
+    Int: [Remainder 0, Remainder 0 Item];
+    // `PyObject_Repr`, of what `%a` writes, and of the items of a list.
+    Repr: [Remainder 0, Remainder 0 Item];
+    // `format_obj` and `bytes_new`, which look for it before anything else.
+    Bytes: [NewBytes 0, Remainder 0, Remainder 0 Item];
     // `PyObject_IsTrue`, of items of format `?`.
     Bool: [SetItem 1, PackInto 3];
     // `PyObject_RichCompare`, where no item and no exporter knows the other.
     Equal: [Contains 0, Count 0, IndexOf 0, Remove 0, Equal 0];
+    Greater: [Less 0];
     // `PyIter_Next` of any iterable, `PyObject_GetIter`, and `PySequence_GetItem`, by the iterator of any sequence and for slices
     // of arrays of `ctypes`.
     Next Iter GetItem: [NewByteArray 0, NewBytes 0, NewArray 1, Init 0, Extend 0, Join 0, WriteLines 0, SetItem 1, IntFromBytes 0];
+    // `PyObject_GetItem`, by the keys of a format.
+    GetItem: [Remainder 0];
     // `PyObject_GetBuffer` and `PyBuffer_Release` of consumers that give the buffer back before they end.
     Buffer ReleaseBuffer: [NewByteArray 0, NewBytes 0, NewStream 0, Init 0, Extend 0, InPlaceAdd 0, Add 0, FromBytes 0, Find 0, RFind 0,
+        Remainder 0, Remainder 0 Item,
         Count 0, IndexOf 0, Contains 0, StartsWith 0, Split 0, Replace 0, Replace 1, Translate 0, Strip 0, Write 0,
         ReadInto 0, SetItem 1, Equal 0, Less 0, Crc32 0, Hexlify 0, IntFromBytes 0, FindAll 1, PackInto 1, UnpackFrom 1,
         Digest 0, StartsWith 0 Item, Join 0 Item, WriteLines 0 Item];

@@ -205,6 +205,8 @@ pub enum Role {
     Needle,
     /// Another object to compare with.
     Other,
+    /// What is written by a format: a tuple of values, one value, or what is asked for them by their keys.
+    Values,
     /// Objects to be joined.
     Parts,
     /// A table of 256 bytes, or `None`.
@@ -515,6 +517,8 @@ operations! {
     Drop: Drop, Any, 0 of [], Value, 22;
     // Of the step after it, the allocation after so many others fails.
     Starve: Call("fail_allocation"), Nothing, 1 of [Small], Value, 6;
+    // A format, which is the contents of the exporter.
+    Remainder: Binary("%"), Exporter, 1 of [Values], Maybe(Exporter), 12;
 }
 
 impl Op {

@@ -18,12 +18,21 @@ use super::{Arg, Args, Guard, Op, Program, Schedule, Slot, SlotKind, Step, Synta
 const NEVER: [Op; 4] = [Op::NewCArray, Op::ResizeCArray, Op::MapFile, Op::Starve];
 
 /// What is done before the threads start: it may write or point where nothing is, or to others it is several steps.
-/// `bytearray.__init__` empties an object and then fills it, and `with` looks at one and then releases it.
-const BEFORE: [Op; 7] =
-    [Op::GetPointer, Op::FromContiguous, Op::FromMemory, Op::CopyData, Op::Advise, Op::Init, Op::With];
+/// `bytearray.__init__` empties an object and then fills it, and `with` looks at one and then releases it. What comes of a
+/// format, an error or a length, hangs on each of its bytes, which are nobody's promise beside a write.
+const BEFORE: [Op; 8] = [
+    Op::GetPointer,
+    Op::FromContiguous,
+    Op::FromMemory,
+    Op::CopyData,
+    Op::Advise,
+    Op::Init,
+    Op::With,
+    Op::Remainder,
+];
 
 /// Those of them that may be done at a barrier.
-const ALONE: [Op; 2] = [Op::Init, Op::With];
+const ALONE: [Op; 3] = [Op::Init, Op::With, Op::Remainder];
 
 /// The view that only this thread binds: the last slots of views, one for each thread.
 pub fn own_view(thread: u8) -> Slot {

@@ -400,6 +400,7 @@ mod tests {
                 Arg::Slot(Slot::new(SlotKind::Exporter, 1))
             }
             Role::Parts => Arg::List([Arg::bytes(b"a"), Arg::bytes(b"b")].into()),
+            Role::Values => Arg::Tuple([Arg::bytes(b"a"), Arg::int(1)].into()),
             Role::Format | Role::Separator | Role::TypeCode | Role::CType | Role::Text => {
                 Arg::Str("B".into())
             }

@@ -195,8 +195,8 @@ fn import(step: &Step) -> Option<String> {
     }
 }
 
-/// A hook as a class that is numbered so, and its steps as functions.
-fn class(out: &mut String, number: &str, hook: &Hook) {
+/// A hook that an operation is given as a class that is numbered so, and its steps as functions.
+fn class(out: &mut String, number: &str, op: Op, hook: &Hook) {
     for (at, step) in hook.steps().enumerate() {
         function(out, &format!("{number}_{}", at + 1), step);
     }
@@ -223,15 +223,17 @@ fn class(out: &mut String, number: &str, hook: &Hook) {
             let text = string(&step.threaded());
             let _ = writeln!(out, "        {run}({text}, step_{number}_{done})");
         }
-        let _ = writeln!(out, "        {}", answer(method));
+        let _ = writeln!(out, "        {}", answer(op, method));
     }
 }
 
-/// The last line of a method.
-fn answer(method: &Method) -> String {
+/// The last line of a method of a hook that an operation is given.
+fn answer(op: Op, method: &Method) -> String {
     match (&method.answer, method.protocol) {
         (Answer::Return(arg), Protocol::Bool) => format!("return bool({arg})"),
         (Answer::Return(_), Protocol::Next) => "return next(self.items)".to_owned(),
+        // By the keys of a format.
+        (Answer::Return(items), Protocol::GetItem) if op == Op::Remainder => format!("return {items}[0]"),
         (Answer::Return(items), Protocol::GetItem) => format!("return {items}[key]"),
         (Answer::Return(items @ Arg::List(_)), Protocol::Iter) => format!("return iter({items})"),
         (Answer::Return(arg), _) => format!("return {arg}"),
@@ -246,7 +248,7 @@ fn function(out: &mut String, number: &str, step: &Step) {
     let mut statement = step.statement();
     for (at, hook) in step.hooks().enumerate() {
         let own = format!("{number}_{}", at + 1);
-        class(out, &own, hook);
+        class(out, &own, step.op, hook);
         statement = statement.replacen(&hook.to_string(), &format!("Hook_{own}()"), 1);
     }
     // An address tells nothing by itself.

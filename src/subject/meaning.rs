@@ -10,6 +10,7 @@ mod carrays;
 mod compare;
 mod consumers;
 mod exporters;
+mod formatting;
 pub(super) mod hooks;
 mod iterables;
 mod locks;
@@ -24,6 +25,7 @@ use self::buffers::{
     Acquired, NoBuffer, Request, bytes_of, exported, is_exporter, with_buffer, with_buffer_after, with_bytes,
     with_bytes_after, with_writable,
 };
+use self::exporters::while_exported;
 use super::heap::{Buffer, Flavour, Heap, Source};
 use super::index;
 use super::item::Wanted;

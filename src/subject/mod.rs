@@ -10,6 +10,8 @@ mod item;
 mod meaning;
 pub mod model;
 pub mod native;
+mod printf;
+mod repr;
 mod search;
 mod slots;
 pub mod trace;

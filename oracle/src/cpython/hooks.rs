@@ -111,8 +111,8 @@ impl Called {
                 item(Some(given), items).ok_or_else(|| PyStopIteration::new_err(()))
             }
             (Answer::Return(items), Protocol::GetItem) => {
-                let key = args.as_any().get_item(1)?.extract().ok();
-                item(key, items).ok_or_else(|| PyIndexError::new_err(()))
+                let key = args.as_any().get_item(1)?.extract().unwrap_or(0);
+                item(Some(key), items).ok_or_else(|| PyIndexError::new_err(()))
             }
             (Answer::Return(Arg::List(items)), _) => {
                 let list = raw::empty_list(py);

@@ -41,6 +41,13 @@ const OTHERWISE_WITH: &[(Op, Class, Which, &str)] = &[
         |step| matches!(step.args[0], Arg::Slice(_)),
         "to the C API a map is a sequence of ints, as its items are: PyO3 has one slot for both",
     ),
+    (
+        Op::Remainder,
+        Class::ByteArray,
+        |_| true,
+        "to a format it is no bytearray: a mapping, with a `repr` of its own",
+    ),
+    (Op::Remainder, Class::Array, |_| true, "it has a `repr` of its own"),
     (Op::TruncateFile, Class::Mmap, |_| true, "`helpers.py` knows the files of Python's own maps alone"),
 ];
 
@@ -66,6 +73,7 @@ fn attribute(syntax: Syntax) -> Option<&'static str> {
         Syntax::InPlace(_) => "__imul__",
         Syntax::Binary("+") => "__add__",
         Syntax::Binary("*") => "__mul__",
+        Syntax::Binary("%") => "__mod__",
         Syntax::Binary("==") => "__eq__",
         Syntax::Binary(_) => "__lt__",
         Syntax::In => "__contains__",
@@ -156,7 +164,7 @@ impl CPython {
             let own = (slot.kind == SlotKind::Exporter).then(|| self.filled(*slot))?;
             Some(class_of(&pynative::provider(own.bind(py))?))
         };
-        let given_otherwise = |arg: &Arg| match arg {
+        let given_otherwise = |part: &Arg| match part {
             Arg::Slot(arg) => ours(arg).is_some_and(|class| {
                 OTHERWISE_WITH.iter().any(|(op, with, is, _)| (*op, *with) == (step.op, class) && is(step))
             }),
@@ -169,7 +177,7 @@ impl CPython {
         let asks = match class {
             Some(class) => substitutes.asks(class, step.op),
             None if step.receiver.is_some_and(|slot| slot.kind != SlotKind::Exporter) => true,
-            None => !step.args.iter().any(given_otherwise),
+            None => !step.args.iter().flat_map(Arg::parts).any(given_otherwise),
         };
         if asks {
             return None;

@@ -1,6 +1,6 @@
 //! Arguments by their roles: likely ones, boundaries, and now and then one of the wrong type.
 
-use super::{Choices, Sketch, arrays};
+use super::{Choices, Sketch, arrays, formatting};
 use crate::exporter::Body;
 use crate::program::op::{Class, ORDERS, PATTERNS, Role, STRUCT_FORMATS};
 use crate::program::{Arg, Float, Int, Slot, SlotKind, fixup, limits};
@@ -63,6 +63,7 @@ pub(super) fn likely_argument(
         Role::Source if receiver.and_then(|slot| sketch.class(slot)) == Some(Class::BytesIO) => {
             lines_or_buffer(choices, sketch)
         }
+        Role::Source if choices.chance(1, 8) => formatting::format(choices),
         Role::Source => match choices.below(8) {
             0..=2 => Arg::Int(size(choices, length)),
             3 => list(choices),
@@ -94,6 +95,7 @@ pub(super) fn likely_argument(
             0..=5 => buffer(choices, sketch),
             _ => byte(choices),
         },
+        Role::Values => formatting::values(choices, sketch, receiver.and_then(|slot| sketch.format(slot))),
         Role::Parts => parts(choices, sketch),
         Role::Table => match choices.below(4) {
             0 => Arg::None,

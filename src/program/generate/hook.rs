@@ -1,7 +1,7 @@
 //! Hooks in place of plain arguments.
 
 use super::sketch::Sketch;
-use super::{Choices, Swarm, argument, with_op};
+use super::{Choices, Swarm, argument, formatting, with_op};
 use crate::history::ErrorClass;
 use crate::program::hook::{self, CALLS, Call, Gives, Part};
 use crate::program::op::On;
@@ -42,6 +42,9 @@ pub(super) fn maybe(
         return arg;
     }
     let place = Place { sketch, receiver, op, position };
+    if op == Op::Remainder {
+        return place.formatted(choices, arg);
+    }
     if place.calls(Part::Whole, Protocol::Buffer) && choices.chance(1, 3) {
         return place.lender(choices, arg);
     }
@@ -98,6 +101,16 @@ impl Place<'_> {
 
     /// An object that lends the buffer of what was there, or of another object, and may be told when it is given back.
     fn lender(&self, choices: &mut impl Choices, arg: Arg) -> Arg {
+        let mut methods = self.lending(choices, arg);
+        if choices.chance(1, 16) {
+            let number = Answer::Return(Arg::int(1));
+            methods.push(self.method(choices, Protocol::Index, number));
+        }
+        Arg::Hook(Box::new(Hook { methods }))
+    }
+
+    /// The methods of such an object.
+    fn lending(&self, choices: &mut impl Choices, arg: Arg) -> Vec<Method> {
         let kind = *choices.pick(&[SlotKind::Exporter, SlotKind::View]);
         let source = match arg {
             Arg::Slot(slot) if matches!(slot.kind, SlotKind::Exporter | SlotKind::View) => Some(slot),
@@ -112,11 +125,7 @@ impl Place<'_> {
         if choices.chance(1, 3) {
             methods.push(self.method(choices, Protocol::ReleaseBuffer, Answer::Return(Arg::None)));
         }
-        if choices.chance(1, 16) {
-            let number = Answer::Return(Arg::int(1));
-            methods.push(self.method(choices, Protocol::Index, number));
-        }
-        Arg::Hook(Box::new(Hook { methods }))
+        methods
     }
 
     /// A file that is asked for a few bytes, and may give others, or is given some, and says anything.
@@ -204,19 +213,73 @@ impl Place<'_> {
             (None, _) if choices.chance(3, 4) => return arg,
             _ => *choices.pick(Protocol::ALL),
         };
+        Arg::Hook(Box::new(Hook { methods: vec![self.answering(choices, protocol, arg)] }))
+    }
+
+    /// Values for a format, with a hook among them that is asked what the format asks, or in place of all of them if it does
+    /// that by keys.
+    fn formatted(&self, choices: &mut impl Choices, mut arg: Arg) -> Arg {
+        let format = self.receiver.and_then(|slot| self.sketch.format(slot));
+        let wants = format.map(formatting::Wants::of).unwrap_or_default();
+        if wants.by_keys && choices.chance(7, 8) {
+            let value = if choices.chance(1, 2) { argument::byte(choices) } else { Arg::bytes(b"ab") };
+            return Arg::Hook(Box::new(Hook {
+                methods: vec![self.answering(choices, Protocol::GetItem, value)],
+            }));
+        }
+        let count = arg.parts().len() as u32;
+        if count == 0 {
+            return arg;
+        }
+        let at = choices.below(count) as usize;
+        let protocols = match (&arg, wants.conversions.get(at)) {
+            (Arg::List(_), _) => formatting::asked(b'a'),
+            (_, Some(&conversion)) => formatting::asked(conversion),
+            (_, None) => Protocol::ALL,
+        };
+        let leaf = &mut arg.parts_mut()[at];
+        let value = std::mem::replace(leaf, Arg::None);
+        // Now and then also what is asked only of what has nothing else.
+        let first = choices.below(protocols.len() as u32) as usize;
+        let second = if choices.chance(1, 4) { first + 1 } else { first };
+        let mut methods = Vec::new();
+        for &protocol in protocols.iter().take(second + 1).skip(first) {
+            methods.extend(match protocol {
+                Protocol::Buffer => self.lending(choices, value.clone()),
+                _ => vec![self.answering(choices, protocol, value.clone())],
+            });
+        }
+        // A number that is no integer is read as the text of one.
+        if protocols.ends_with(&[Protocol::Float]) && methods.len() == 1 && choices.chance(1, 8) {
+            methods.extend(self.lending(choices, value));
+        }
+        *leaf = Arg::Hook(Box::new(Hook { methods }));
+        arg
+    }
+
+    /// A method that answers what was there, or what it may answer in its place.
+    fn answering(&self, choices: &mut impl Choices, protocol: Protocol, arg: Arg) -> Method {
         let answer = match (choices.below(24), protocol.gives(), protocol, &arg) {
             (_, Gives::Nothing, ..) => Answer::Return(Arg::None),
             (0, ..) => Answer::Raise(error(choices)),
             // Of the wrong type.
             (1, ..) => Answer::Return(Arg::bytes(b"a")),
             (_, Gives::Items | Gives::Iterator, ..) => Answer::Return(Arg::List([arg].into())),
-            (_, _, Protocol::Index, Arg::Float(_)) => Answer::Return(Arg::int(1)),
             (_, _, Protocol::Float, Arg::Int(int)) => {
                 Answer::Return(Arg::Float(Float::new(int.value() as f64)))
             }
+            (_, _, Protocol::Float, Arg::Float(_)) | (_, _, Protocol::Index | Protocol::Int, Arg::Int(_)) => {
+                Answer::Return(arg)
+            }
+            (_, _, Protocol::Float, _) => Answer::Return(Arg::Float(Float::new(1.5))),
+            (_, _, Protocol::Index | Protocol::Int, _) => Answer::Return(Arg::int(1)),
+            (_, _, Protocol::Repr, _) => {
+                Answer::Return(Arg::Str((*choices.pick(&["a", "", "%d", "\u{e9}"])).into()))
+            }
+            (_, _, Protocol::Bytes, _) => Answer::Return(argument::literal(choices)),
             _ => Answer::Return(arg),
         };
-        Arg::Hook(Box::new(Hook { methods: vec![self.method(choices, protocol, answer)] }))
+        self.method(choices, protocol, answer)
     }
 
     /// A method with steps in it.

@@ -1,6 +1,6 @@
 //! What the slots of a program probably hold: a guess that aims arguments at boundaries.
 
-use super::{Choices, arrays};
+use super::{Choices, arrays, formatting};
 use crate::exporter::{Code, TypeCode};
 use crate::program::op::{Class, Row, Syntax};
 use crate::program::{Arg, Args, Int, Op, Slot, SlotKind, Step, limits};
@@ -25,6 +25,8 @@ struct ExporterSketch {
     c_type: Code,
     /// In items.
     length: i64,
+    /// The format that it holds, if it holds one.
+    format: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +71,10 @@ impl Sketch {
 
     /// A filled slot that an operation is likely to know.
     pub(super) fn receiver(&self, kind: SlotKind, row: &Row, choices: &mut impl Choices) -> Option<Slot> {
-        let knows = |slot: Slot| self.class(slot).is_none_or(|class| row.classes.contain(class));
+        let knows = |slot: Slot| {
+            self.class(slot).is_none_or(|class| row.classes.contain(class))
+                && (row.op != Op::Remainder || self.format(slot).is_some())
+        };
         let known = self.one_of(kind, choices, knows);
         // Now and then it is done on what does not have it.
         if known.is_none() && choices.chance(1, 16) { self.filled(kind, choices) } else { known }
@@ -87,6 +92,23 @@ impl Sketch {
     pub(super) fn type_code(&self, slot: Slot) -> Option<TypeCode> {
         match slot.kind {
             SlotKind::Exporter => self.exporters[slot.at()].and_then(|exporter| exporter.code),
+            _ => None,
+        }
+    }
+
+    /// The format that an exporter holds.
+    pub(super) fn format(&self, slot: Slot) -> Option<&'static str> {
+        match slot.kind {
+            SlotKind::Exporter => self.exporters[slot.at()].and_then(|exporter| exporter.format),
+            _ => None,
+        }
+    }
+
+    /// The format that is made of an argument.
+    fn format_of(&self, arg: Option<&Arg>) -> Option<&'static str> {
+        match arg? {
+            Arg::Bytes(bytes) => formatting::known(bytes),
+            Arg::Slot(slot) => self.format(*slot),
             _ => None,
         }
     }
@@ -166,7 +188,10 @@ impl Sketch {
             && let Some(exporter) = &mut self.exporters[index as usize]
             && self.views.iter().all(Option::is_none)
         {
-            exporter.length = grown.clamp(0, limits::LENGTH as i64);
+            let length = grown.clamp(0, limits::LENGTH as i64);
+            if std::mem::replace(&mut exporter.length, length) != length {
+                exporter.format = None;
+            }
         }
         if step.op == Op::Drop
             && let Some(slot) = step.receiver
@@ -222,7 +247,13 @@ impl Sketch {
                     return;
                 }
                 let length = length.clamp(0, limits::LENGTH as i64);
-                self.exporters[dest.at()] = class.map(|class| ExporterSketch { class, code, c_type, length });
+                let format = match (step.op, step.receiver) {
+                    (Op::NewByteArray | Op::NewBytes, _) => self.format_of(step.args.first()),
+                    (Op::Copy, Some(slot)) => self.format(slot),
+                    _ => None,
+                };
+                let sketch = |class| ExporterSketch { class, code, c_type, length, format };
+                self.exporters[dest.at()] = class.map(sketch);
             }
             SlotKind::View => {
                 let source = match (step.receiver, step.args.first()) {

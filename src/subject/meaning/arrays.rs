@@ -80,7 +80,7 @@ fn type_code(version: Version, letters: &str) -> Option<TypeCode> {
 }
 
 /// Whether the items are characters.
-fn is_wide(code: TypeCode) -> bool {
+pub(super) fn is_wide(code: TypeCode) -> bool {
     code.code() == Code::Wide
 }
 
@@ -224,6 +224,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         }
         Op::Add => add(heap, step, code),
         Op::Multiply => multiply(heap, step, code),
+        Op::Remainder => Err(ErrorClass::TypeError.into()),
         Op::Item => get(heap, step, code),
         Op::SetItem => set(heap, step, code),
         Op::DelItem => delete(heap, slot, size, &step.args[0]),

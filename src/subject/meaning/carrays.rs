@@ -88,9 +88,13 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step, code: Code) -> Result {
         // It takes two arguments, of which no program gives the first, a dict.
         Op::SetState => Err(ErrorClass::TypeError.into()),
         // It cannot be hashed, has no item deleted, and none of the operators.
-        Op::Hash | Op::DelItem | Op::Add | Op::Multiply | Op::InPlaceAdd | Op::InPlaceMultiply => {
-            Err(ErrorClass::TypeError.into())
-        }
+        Op::Hash
+        | Op::DelItem
+        | Op::Add
+        | Op::Multiply
+        | Op::Remainder
+        | Op::InPlaceAdd
+        | Op::InPlaceMultiply => Err(ErrorClass::TypeError.into()),
         _ => unreachable!("{:?} is not an operation of an array of ctypes", step.op),
     }
 }

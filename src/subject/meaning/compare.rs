@@ -12,20 +12,16 @@ use super::{
 };
 use crate::exporter::{Format, Layout};
 use crate::history::{ErrorClass, Skip, Value};
-use crate::program::{Arg, Int, Op, Protocol, Slot, SlotKind, Step};
+use crate::program::{Arg, Int, Method, Op, Protocol, Slot, SlotKind, Step};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let one = Arg::Slot(receiver(step));
     let other = &step.args[0];
     match step.op {
         Op::Equal => match other.method(Protocol::Equal) {
-            // It answers what it likes.
             Some(method) => match knows(heap, &one, other)? {
                 Some(answer) => Ok(Value::Bool(answer)),
-                None => Ok(match hooks::call(heap, method)? {
-                    Arg::Int(Int::Huge { .. }) => Value::Foreign(Value::BEYOND.into()),
-                    answer => super::literal(answer),
-                }),
+                None => answer(heap, method),
             },
             None => equal(heap, &one, other).map(Value::Bool),
         },
@@ -37,12 +33,21 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
                 Some(order) => Some(order),
                 None => compare_bytes(heap, other, &one)?.map(std::cmp::Ordering::reverse),
             };
-            match order {
-                Some(order) => Ok(Value::Bool(order.is_lt())),
-                None => Err(ErrorClass::TypeError.into()),
+            match (order, other.method(Protocol::Greater)) {
+                (Some(order), _) => Ok(Value::Bool(order.is_lt())),
+                (None, Some(method)) => answer(heap, method),
+                (None, None) => Err(ErrorClass::TypeError.into()),
             }
         }
     }
+}
+
+/// What a hook answers that is compared with: what it likes.
+fn answer<H: Heap>(heap: &mut H, method: &Method) -> Result {
+    Ok(match hooks::call(heap, method)? {
+        Arg::Int(Int::Huge { .. }) => Value::Foreign(Value::BEYOND.into()),
+        answer => super::literal(answer),
+    })
 }
 
 /// `one == other`: each is asked in turn, and identity decides if neither knows.

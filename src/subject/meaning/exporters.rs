@@ -87,6 +87,7 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             }
             exporter(heap, step, flavour, bytes.iter().copied().cycle().take(size).collect())
         }
+        Op::Remainder => super::formatting::run(heap, step),
         Op::Length => Ok(Value::Int(heap.operate(slot, |memory| memory.length()) as i128)),
         Op::List => Ok(Value::List(ints(&contents(heap, slot)))),
         Op::Iter => {
@@ -342,13 +343,24 @@ fn searched<H: Heap, R>(
     step: &Step,
     search: impl FnOnce(&mut H, &hooks::Memory) -> Result<R>,
 ) -> Result<R> {
-    let memory = hooks::remember(heap, step, EXPORTED_FOR_A_SEARCH);
+    while_exported(heap, step, EXPORTED_FOR_A_SEARCH, search)
+}
+
+/// Runs `f` with a receiver that is exported meanwhile, if it is a bytearray, in these Pythons. In those before them it goes
+/// by the memory that is there now, of which `f` is told.
+pub(super) fn while_exported<H: Heap, R>(
+    heap: &mut H,
+    step: &Step,
+    in_these: &[(u8, u8)],
+    f: impl FnOnce(&mut H, &hooks::Memory) -> Result<R>,
+) -> Result<R> {
+    let memory = hooks::remember(heap, step, in_these);
     let slot = receiver(step);
-    let is_exported = heap.flavour(slot) == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_SEARCH);
+    let is_exported = heap.flavour(slot) == Flavour::ByteArray && heap.version().has(in_these);
     if step.has_hooks() && is_exported {
-        exported(heap, slot, |heap| search(heap, &memory))
+        exported(heap, slot, |heap| f(heap, &memory))
     } else {
-        search(heap, &memory)
+        f(heap, &memory)
     }
 }
 
@@ -457,14 +469,13 @@ fn split<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
 
 fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
     let slot = receiver(step);
-    let memory = hooks::remember(heap, step, EXPORTED_FOR_A_JOIN);
-    let joined = |heap: &mut H| match &step.args[0] {
+    let bytes = while_exported(heap, step, EXPORTED_FOR_A_JOIN, |heap, memory| match &step.args[0] {
         arg @ Arg::Hook(_) => {
             let mut items = Vec::new();
             iterables::iterate(heap, arg)?.list(heap, |item| items.push(item.clone()))?;
-            joined(heap, slot, &items, &memory)
+            joined(heap, slot, &items, memory)
         }
-        Arg::List(parts) | Arg::Tuple(parts) => joined(heap, slot, parts, &memory),
+        Arg::List(parts) | Arg::Tuple(parts) => joined(heap, slot, parts, memory),
         // Any other iterable: its items are ints, or `bytes` of format `c`.
         arg => {
             let as_arg = |item: &Value| match item {
@@ -472,11 +483,9 @@ fn join<H: Heap>(heap: &mut H, step: &Step, flavour: Flavour) -> Result {
                 _ => Arg::None,
             };
             let parts: Vec<Arg> = super::items(heap, arg)?.iter().map(as_arg).collect();
-            joined(heap, slot, &parts, &memory)
+            joined(heap, slot, &parts, memory)
         }
-    };
-    let is_exported = flavour == Flavour::ByteArray && heap.version().has(EXPORTED_FOR_A_JOIN);
-    let bytes = if step.has_hooks() && is_exported { exported(heap, slot, joined)? } else { joined(heap)? };
+    })?;
     exporter(heap, step, flavour, bytes)
 }
 

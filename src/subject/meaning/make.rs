@@ -5,11 +5,11 @@ use super::super::heap::{Buffer, Flavour, Heap, Memory};
 use super::super::index;
 use super::super::item::Wanted;
 use super::{
-    Request, Result, Stop, TOO_LONG, byte_item, byte_items_after, contents, exact_bytes, is_exporter,
+    Request, Result, Stop, TOO_LONG, byte_item, byte_items_after, contents, exact_bytes, hooks, is_exporter,
     iterables, receiver, source, with_buffer,
 };
 use crate::history::{ErrorClass, Skip, Value};
-use crate::program::{Arg, Op, Slot, Step, limits};
+use crate::program::{Arg, Op, Protocol, Slot, Step, limits};
 
 pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
     match step.op {
@@ -158,12 +158,24 @@ pub(super) const LONGEST_BYTES: usize = isize::MAX as usize - 33;
 
 /// The contents of `bytes(arg)`.
 fn bytes_of<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Vec<u8>> {
+    if let Some(bytes) = by_bytes_method(heap, arg)? {
+        return Ok(bytes);
+    }
     match size(heap, arg)? {
         Some(size) => {
             iterables::check_room(size, LONGEST_BYTES)?;
             Ok(vec![0; size])
         }
         None => bytes_from(heap, arg),
+    }
+}
+
+/// What `__bytes__` gives of an object that has it.
+pub(super) fn by_bytes_method<H: Heap>(heap: &mut H, arg: &Arg) -> Result<Option<Vec<u8>>> {
+    let Some(method) = arg.method(Protocol::Bytes) else { return Ok(None) };
+    match hooks::call(heap, method)? {
+        Arg::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+        _ => Err(ErrorClass::TypeError.into()),
     }
 }
 

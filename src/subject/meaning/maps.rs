@@ -96,7 +96,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Ok(Value::Stored)
         }
         // It has neither operator.
-        Op::Add | Op::Multiply | Op::InPlaceAdd | Op::InPlaceMultiply => Err(ErrorClass::TypeError.into()),
+        Op::Add | Op::Multiply | Op::Remainder | Op::InPlaceAdd | Op::InPlaceMultiply => {
+            Err(ErrorClass::TypeError.into())
+        }
 
         Op::With => {
             check_open(heap, slot)?;

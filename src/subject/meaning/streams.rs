@@ -44,7 +44,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Err(ErrorClass::TypeError.into())
         }
         Op::Length | Op::Item | Op::SetItem | Op::DelItem => Err(ErrorClass::TypeError.into()),
-        Op::Add | Op::Multiply | Op::InPlaceAdd | Op::InPlaceMultiply => Err(ErrorClass::TypeError.into()),
+        Op::Add | Op::Multiply | Op::Remainder | Op::InPlaceAdd | Op::InPlaceMultiply => {
+            Err(ErrorClass::TypeError.into())
+        }
 
         Op::Readable | Op::Writable | Op::Seekable => open(heap, stream).map(|()| Value::Bool(true)),
         Op::IsATty => open(heap, stream).map(|()| Value::Bool(false)),

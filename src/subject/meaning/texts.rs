@@ -43,7 +43,9 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
             Err(ErrorClass::TypeError.into())
         }
         // It has none of the operators.
-        Op::Add | Op::Multiply | Op::InPlaceAdd | Op::InPlaceMultiply => Err(ErrorClass::TypeError.into()),
+        Op::Add | Op::Multiply | Op::Remainder | Op::InPlaceAdd | Op::InPlaceMultiply => {
+            Err(ErrorClass::TypeError.into())
+        }
         _ => unreachable!("{:?} is not an operation of a text", step.op),
     }
 }

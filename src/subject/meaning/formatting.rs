@@ -1,0 +1,329 @@
+//! `%` of `bytes` and `bytearray`: `_PyBytes_FormatEx` of `Objects/bytesobject.c`, which `bytes_mod` and `bytearray_mod`
+//! call.
+//!
+//! The values are asked for one after the other, each when its directive has been read, and whoever is asked may write
+//! to the format: what follows is read after that.
+
+use super::super::heap::{Buffer, Flavour, Heap};
+use super::super::item::Wanted;
+use super::super::printf::{Decimal, Directive};
+use super::super::{index, repr};
+use super::arrays::is_wide;
+use super::make::{by_bytes_method, is_too_long};
+use super::{
+    MACHINE, Request, Result, Stop, TOO_LONG, bytes_of, contents, exact_bytes, exporter, hooks, is_bytearray,
+    iterables, literal, operation, receiver, while_exported, with_buffer,
+};
+use crate::history::{ErrorClass, Value};
+use crate::program::{Arg, Class, Op, Protocol, Slot, SlotKind, Step, limits};
+
+/// The Pythons in which a bytearray is exported while it is a format (gh-142557). Before, it was read where it was before
+/// it was asked what to write.
+const EXPORTED_FOR_A_FORMAT: &[(u8, u8)] = &[(13, 12), (14, 3)];
+
+pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
+    let slot = receiver(step);
+    let written = while_exported(heap, step, EXPORTED_FOR_A_FORMAT, |heap, memory| {
+        let values = &step.args[0];
+        let mapping = is_mapping(heap, values).then_some(values);
+        let values = match values {
+            Arg::Tuple(values) => values.iter(),
+            one => std::slice::from_ref(one).iter(),
+        };
+        let format = contents(heap, slot);
+        Formatting { step, memory, format, place: 0, values, mapping, written: Vec::new() }.run(heap)
+    })?;
+    let flavour = heap.flavour(slot);
+    exporter(heap, step, flavour, written)
+}
+
+/// A format that is under way.
+struct Formatting<'a> {
+    step: &'a Step,
+    memory: &'a hooks::Memory,
+    /// What the format was when it was last looked at, and how much of it is done.
+    format: Buffer,
+    place: usize,
+    /// The values that are left.
+    values: std::slice::Iter<'a, Arg>,
+    /// What is asked for a value by its key.
+    mapping: Option<&'a Arg>,
+    written: Vec<u8>,
+}
+
+impl<'a> Formatting<'a> {
+    fn run<H: Heap>(mut self, heap: &mut H) -> Result<Vec<u8>> {
+        while let Some(&byte) = self.format.get(self.place) {
+            self.place += 1;
+            if byte != b'%' {
+                self.written.push(byte);
+                continue;
+            }
+            match self.format.get(self.place) {
+                Some(b'%') => {
+                    self.place += 1;
+                    self.written.push(b'%');
+                    continue;
+                }
+                Some(b'(') => self.look_up(heap)?,
+                _ => {}
+            }
+            self.write_one(heap)?;
+            // What is done is not looked at again, wherever it has gone.
+            if self.place < self.format.len() {
+                self.look_again(heap)?;
+            }
+        }
+        if self.mapping.is_none() && self.values.len() > 0 {
+            return Err(ErrorClass::TypeError.into());
+        }
+        Ok(self.written)
+    }
+
+    /// Takes the value of a key for the only one that is left.
+    fn look_up<H: Heap>(&mut self, heap: &mut H) -> Result<()> {
+        let mapping = self.mapping.ok_or(ErrorClass::TypeError)?;
+        let start = self.place + 1;
+        let length = key_length(&self.format[start..]).ok_or(ErrorClass::ValueError)?;
+        let key = Buffer::from_slice(&self.format[start..][..length]);
+        self.place = start + length + 1;
+        self.values = std::slice::from_ref(value_of(heap, mapping, &key)?).iter();
+        self.look_again(heap)
+    }
+
+    /// Reads a directive, and writes the value that is its turn.
+    fn write_one<H: Heap>(&mut self, heap: &mut H) -> Result<()> {
+        let mut rest = &self.format[self.place..];
+        let before = rest.len();
+        let values = &mut self.values;
+        let directive = Directive::read(&mut rest, || match next(values)? {
+            Arg::Int(int) => Ok(int.value()),
+            _ => Err(Stop::from(ErrorClass::TypeError)),
+        })?;
+        self.place += before - rest.len();
+        let written = convert(heap, &directive, next(&mut self.values)?)?;
+        if self.written.len() + written.len() > limits::LENGTH {
+            return Err(TOO_LONG);
+        }
+        self.written.extend(written);
+        Ok(())
+    }
+
+    /// Reads the format anew after somebody was asked, unless that can have done nothing to it.
+    fn look_again<H: Heap>(&mut self, heap: &mut H) -> Result<()> {
+        if self.step.has_hooks() {
+            self.memory.still_there(heap)?;
+            self.format = contents(heap, receiver(self.step));
+        }
+        Ok(())
+    }
+}
+
+/// `getnextarg`
+fn next<'a>(values: &mut std::slice::Iter<'a, Arg>) -> Result<&'a Arg> {
+    values.next().ok_or(ErrorClass::TypeError.into())
+}
+
+/// How long a key is that begins here: to the parenthesis that closes the one before it.
+fn key_length(rest: &[u8]) -> Option<usize> {
+    let mut open = 1;
+    rest.iter().position(|byte| {
+        match byte {
+            b'(' => open += 1,
+            b')' => open -= 1,
+            _ => {}
+        }
+        open == 0
+    })
+}
+
+/// Whether a value has `mp_subscript`, and is no text, bytes or tuple: it is asked for the values of keys, and need not be
+/// used up.
+fn is_mapping<H: Heap>(heap: &H, arg: &Arg) -> bool {
+    match arg {
+        Arg::List(_) => true,
+        Arg::Hook(hook) => hook.has(Protocol::GetItem),
+        Arg::Slot(slot) => match slot.kind {
+            SlotKind::View => true,
+            SlotKind::Exporter => {
+                !matches!(heap.flavour(*slot).class(), Class::Bytes | Class::ByteArray | Class::BytesIO)
+            }
+            SlotKind::Export | SlotKind::Iterator => false,
+        },
+        _ => false,
+    }
+}
+
+/// `PyObject_GetItem` of a key that is a `bytes`, which no object of a program knows but a hook.
+fn value_of<'a, H: Heap>(heap: &mut H, mapping: &'a Arg, key: &[u8]) -> Result<&'a Arg> {
+    match mapping {
+        Arg::Hook(hook) => iterables::item(heap, hook, 0),
+        Arg::Slot(slot) => {
+            let get = Step::new(Op::Item, Some(*slot), [Arg::bytes(key)].into_iter().collect(), None);
+            operation(heap, &get)?;
+            unreachable!("{slot} has no keys")
+        }
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// What a directive writes of a value.
+fn convert<H: Heap>(heap: &mut H, directive: &Directive, value: &Arg) -> Result<Vec<u8>> {
+    let digits = directive.precision.unwrap_or(0);
+    Ok(match directive.conversion {
+        b'a' | b'r' => {
+            let text = shown(heap, value)?;
+            fits(directive)?;
+            directive.text(text.as_bytes())
+        }
+        b'b' | b's' => {
+            let bytes = bytes_like(heap, value)?;
+            fits(directive)?;
+            directive.text(&bytes)
+        }
+        b'c' => {
+            let byte = byte(heap, value)?;
+            fits(directive)?;
+            directive.byte(byte)
+        }
+        b'd' | b'i' | b'u' | b'o' | b'x' | b'X' => {
+            let number = integer(heap, directive.conversion, value)?;
+            // `_PyUnicode_FormatLong` adds a sign and a prefix to the digits, in an `int` of C.
+            if digits > i32::MAX as usize - 3 {
+                return Err(ErrorClass::OverflowError.into());
+            }
+            has_room(digits)?;
+            fits(directive)?;
+            match number {
+                Integer::Exact(value) => directive.integer(value),
+                Integer::Decimal(decimal) => directive.decimal(&decimal),
+            }
+        }
+        b'e' | b'E' | b'f' | b'F' | b'g' | b'G' => {
+            let value = real(heap, value)?;
+            has_room(digits)?;
+            fits(directive)?;
+            directive.float(value)
+        }
+        _ => return Err(ErrorClass::ValueError.into()),
+    })
+}
+
+/// Leaves out digits that some machines have memory for.
+fn has_room(digits: usize) -> Result<()> {
+    if digits > limits::LENGTH { Err(TOO_LONG) } else { Ok(()) }
+}
+
+/// Whether there is memory for the width of a directive. Next to the greatest there is, the error hangs on how much is
+/// written already.
+fn fits(directive: &Directive) -> Result<()> {
+    match directive.width {
+        ..=limits::LENGTH => Ok(()),
+        width if is_too_long(width as i128) || width > isize::MAX as usize - 2 * limits::LENGTH => {
+            Err(TOO_LONG)
+        }
+        _ => Err(ErrorClass::MemoryError.into()),
+    }
+}
+
+/// `PyObject_ASCII`. What says where it is, or how it was made, is left out.
+fn shown<H: Heap>(heap: &mut H, value: &Arg) -> Result<String> {
+    match value {
+        Arg::Hook(hook) => {
+            let method = hook.method(Protocol::Repr).ok_or(MACHINE)?;
+            match hooks::call(heap, method)? {
+                Arg::Str(text) => Ok(repr::ascii(text)),
+                _ => Err(ErrorClass::TypeError.into()),
+            }
+        }
+        Arg::List(items) => {
+            let items: Result<Vec<String>> = items.iter().map(|item| shown(heap, item)).collect();
+            items.map(repr::list)
+        }
+        Arg::Slot(slot) if slot.kind == SlotKind::Exporter => exporter_shown(heap, *slot),
+        other => repr::repr(&literal(other)).ok_or(MACHINE),
+    }
+}
+
+fn exporter_shown<H: Heap>(heap: &mut H, slot: Slot) -> Result<String> {
+    let bytes = contents(heap, slot);
+    let value = match heap.flavour(slot) {
+        Flavour::Bytes => Value::Bytes(bytes.as_slice().into()),
+        Flavour::ByteArray => Value::ByteArray(bytes.as_slice().into()),
+        // `array_repr`, of characters excepted, which not all Pythons read alike.
+        Flavour::Array(code) if !is_wide(code) => {
+            let items = super::items(heap, &Arg::Slot(slot))?;
+            let items = repr::repr(&Value::List(items)).filter(|_| !bytes.is_empty());
+            let items = items.map(|items| format!(", {items}")).unwrap_or_default();
+            return Ok(format!("array('{}'{items})", code.name()));
+        }
+        _ => return Err(MACHINE),
+    };
+    repr::repr(&value).ok_or(MACHINE)
+}
+
+/// `format_obj`
+fn bytes_like<H: Heap>(heap: &mut H, value: &Arg) -> Result<Vec<u8>> {
+    if is_bytearray(heap, value) || exact_bytes(heap, value).is_some() {
+        return Ok(bytes_of(heap, value)?.to_vec());
+    }
+    match by_bytes_method(heap, value)? {
+        Some(bytes) => Ok(bytes),
+        None => with_buffer(heap, value, Request::Full, |_, _, bytes| Ok(bytes.to_vec()))?,
+    }
+}
+
+/// `byte_converter`
+fn byte<H: Heap>(heap: &mut H, value: &Arg) -> Result<u8> {
+    if is_bytearray(heap, value) || exact_bytes(heap, value).is_some() {
+        return match bytes_of(heap, value)?[..] {
+            [byte] => Ok(byte),
+            _ => Err(ErrorClass::TypeError.into()),
+        };
+    }
+    u8::try_from(index::index(heap, value)?).map_err(|_| ErrorClass::OverflowError.into())
+}
+
+/// An integer, which may be more than any `int` of a program.
+enum Integer {
+    Exact(i128),
+    Decimal(Decimal),
+}
+
+/// What `formatlong` writes: `PyNumber_Index`, or `PyNumber_Long` if it is a decimal, of what is a number.
+fn integer<H: Heap>(heap: &mut H, conversion: u8, value: &Arg) -> Result<Integer> {
+    if index::is_index(value) && value.method(Protocol::Int).is_none()
+        || matches!(conversion, b'o' | b'x' | b'X')
+    {
+        return index::index(heap, value).map(Integer::Exact);
+    }
+    match value {
+        Arg::Float(float) => Ok(Integer::Decimal(Decimal::of_float(float.value())?)),
+        Arg::Hook(hook) => match hook.method(Protocol::Int) {
+            Some(method) => match hooks::call(heap, method)? {
+                Arg::Int(int) => Ok(Integer::Exact(int.value())),
+                _ => Err(ErrorClass::TypeError.into()),
+            },
+            // What is a number and says no integer is read as the text of one.
+            None if hook.has(Protocol::Float) => {
+                let read = with_buffer(heap, value, Request::Simple, |_, _, bytes| {
+                    Decimal::read(bytes).ok_or(ErrorClass::ValueError.into())
+                });
+                let read = read.unwrap_or_else(|reason| Err(reason.replaced_by(ErrorClass::TypeError)));
+                read.map(Integer::Decimal)
+            }
+            None => Err(ErrorClass::TypeError.into()),
+        },
+        _ => Err(ErrorClass::TypeError.into()),
+    }
+}
+
+/// `formatfloat` replaces any error of `PyFloat_AsDouble`.
+fn real<H: Heap>(heap: &mut H, value: &Arg) -> Result<f64> {
+    match hooks::asked(heap, value, Wanted::Real).as_deref() {
+        Ok(Arg::Float(float)) => Ok(float.value()),
+        Ok(Arg::Int(int)) => Ok(int.value() as f64),
+        Err(Stop::Skip(skip)) => Err(Stop::Skip(*skip)),
+        Ok(_) | Err(Stop::Raise(_)) => Err(ErrorClass::TypeError.into()),
+    }
+}

@@ -94,8 +94,8 @@ fn only_texts_with_the_header_are_text() {
 const MALFORMED: &str = r##"
 T1: q7.append(1)
     ^^ expected a slot such as b0, found "q7"
-b0.append(__int__{return 1})
-          ^^^^^^^ expected the method of a hook: __index__, __float__, __bool__, __eq__, __next__, __len__, __length_hint__, __iter__, __getitem__, __buffer__, __release_buffer__, read, write, found "__int__"
+b0.append(__lt__{return 1})
+          ^^^^^^ expected the method of a hook: __index__, __float__, __bool__, __eq__, __next__, __len__, __length_hint__, __iter__, __getitem__, __buffer__, __release_buffer__, read, write, __bytes__, __repr__, __int__, __gt__, found "__lt__"
 b0.append(__index__{return b0})
                            ^^ expected a literal such as 1 or b"ab", found "b0"
 b0.append(__index__{b0.clear() return 1})

@@ -14,8 +14,7 @@ pub fn repr(value: &Value) -> Option<String> {
         Value::Float(value) => shortest(value.value(), true),
         Value::Complex(real, imaginary) => complex(real.value(), imaginary.value()),
         Value::Str(text) => quoted(text.chars().map(u32::from)),
-        Value::Bytes(bytes) => bytes_literal(bytes),
-        Value::ByteArray(bytes) => format!("bytearray({})", bytes_literal(bytes)),
+        Value::Bytes(seen) => bytes(seen),
         Value::List(items) => list(items.iter().map(repr).collect::<Option<Vec<_>>>()?),
         _ => return None,
     })
@@ -33,8 +32,16 @@ pub fn ascii(text: &str) -> String {
         .collect()
 }
 
-fn bytes_literal(bytes: &[u8]) -> String {
+/// That of a `bytes`.
+pub fn bytes(bytes: &[u8]) -> String {
     format!("b{}", quoted(bytes.iter().copied().map(u32::from)))
+}
+
+/// That of a `bytearray`: single quotes are escaped in any quotes, unless they are `smart` (gh-71679).
+pub fn bytearray(contents: &[u8], smart: bool) -> String {
+    let literal = bytes(contents);
+    let literal = if !smart && literal.ends_with('"') { literal.replace('\'', "\\'") } else { literal };
+    format!("bytearray({literal})")
 }
 
 /// Code points, or bytes, in quotes: the single ones, unless these alone are within.
@@ -55,7 +62,7 @@ fn quoted(codes: impl Iterator<Item = u32> + Clone) -> String {
 fn escape(code: u32) -> String {
     match code {
         ..=0xFF => format!("\\x{code:02x}"),
-        ..=0xFFFF => format!("\\u{code:04x}"),
+        0x100..=0xFFFF => format!("\\u{code:04x}"),
         _ => format!("\\U{code:08x}"),
     }
 }
@@ -87,12 +94,15 @@ mod tests {
                 r#"'\'"\x7f\xe9\u20ac\U0001f600\n\\'"#,
             ),
             (Value::Bytes(b"it's".as_slice().into()), "b\"it's\""),
-            (Value::ByteArray(b"\0\xffa".as_slice().into()), "bytearray(b'\\x00\\xffa')"),
             (Value::List(vec![Value::Int(1), Value::None, Value::Float(float(2.0))]), "[1, None, 2.0]"),
         ];
         for (value, expected) in shown {
             assert_eq!(repr(&value).as_deref(), Some(expected));
         }
+        assert_eq!(bytearray(b"\0\xffa", false), r"bytearray(b'\x00\xffa')");
+        assert_eq!(bytearray(b"it's\\", false), r#"bytearray(b"it\'s\\")"#);
+        assert_eq!(bytearray(b"it's", true), r#"bytearray(b"it's")"#);
+        assert_eq!(bytearray(b"it's\"", false), r#"bytearray(b'it\'s"')"#);
         assert_eq!(ascii("a'\u{e9}\n"), "a'\\xe9\n");
         assert_eq!(repr(&Value::Object(None)), None);
     }

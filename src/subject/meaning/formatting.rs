@@ -4,7 +4,7 @@
 //! The values are asked for one after the other, each when its directive has been read, and whoever is asked may write
 //! to the format: what follows is read after that.
 
-use super::super::heap::{Buffer, Flavour, Heap};
+use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item::Wanted;
 use super::super::printf::{Decimal, Directive};
 use super::super::{index, repr};
@@ -27,8 +27,8 @@ pub(super) fn run<H: Heap>(heap: &mut H, step: &Step) -> Result {
         let values = &step.args[0];
         let mapping = is_mapping(heap, values).then_some(values);
         let values = match values {
-            Arg::Tuple(values) => values.iter(),
-            one => std::slice::from_ref(one).iter(),
+            Arg::Tuple(values) => Values::Listed(values.iter()),
+            one => Values::One(Some(one)),
         };
         let format = contents(heap, slot);
         Formatting { step, memory, format, place: 0, values, mapping, written: Vec::new() }.run(heap)
@@ -44,11 +44,51 @@ struct Formatting<'a> {
     /// What the format was when it was last looked at, and how much of it is done.
     format: Buffer,
     place: usize,
-    /// The values that are left.
-    values: std::slice::Iter<'a, Arg>,
+    values: Values<'a>,
     /// What is asked for a value by its key.
     mapping: Option<&'a Arg>,
     written: Vec<u8>,
+}
+
+/// The values that are left.
+enum Values<'a> {
+    /// Of a tuple.
+    Listed(std::slice::Iter<'a, Arg>),
+    /// What is no tuple.
+    One(Option<&'a Arg>),
+    /// That of a key.
+    Keyed(Option<&'a Arg>),
+}
+
+impl<'a> Values<'a> {
+    /// `getnextarg`
+    fn next(&mut self) -> Result<&'a Arg> {
+        let next = match self {
+            Values::Listed(values) => values.next(),
+            Values::One(value) | Values::Keyed(value) => value.take(),
+        };
+        next.ok_or(ErrorClass::TypeError.into())
+    }
+
+    /// The int that a star stands for. Since gh-142037 it is one of several values.
+    fn star(&mut self, version: Version) -> Result<i128> {
+        match self {
+            Values::Keyed(_) if version.since(15) => return Err(ErrorClass::ValueError.into()),
+            Values::One(_) if version.since(15) => return Err(ErrorClass::TypeError.into()),
+            _ => {}
+        }
+        match self.next()? {
+            Arg::Int(int) => Ok(int.value()),
+            _ => Err(ErrorClass::TypeError.into()),
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        match self {
+            Values::Listed(values) => values.len() == 0,
+            Values::One(value) | Values::Keyed(value) => value.is_none(),
+        }
+    }
 }
 
 impl<'a> Formatting<'a> {
@@ -66,6 +106,10 @@ impl<'a> Formatting<'a> {
                     continue;
                 }
                 Some(b'(') => self.look_up(heap)?,
+                // Since gh-142037 all of them have keys, or none.
+                _ if heap.version().since(15) && matches!(self.values, Values::Keyed(_)) => {
+                    return Err(ErrorClass::ValueError.into());
+                }
                 _ => {}
             }
             self.write_one(heap)?;
@@ -74,7 +118,7 @@ impl<'a> Formatting<'a> {
                 self.look_again(heap)?;
             }
         }
-        if self.mapping.is_none() && self.values.len() > 0 {
+        if self.mapping.is_none() && !self.values.is_used_up() {
             return Err(ErrorClass::TypeError.into());
         }
         Ok(self.written)
@@ -87,7 +131,7 @@ impl<'a> Formatting<'a> {
         let length = key_length(&self.format[start..]).ok_or(ErrorClass::ValueError)?;
         let key = Buffer::from_slice(&self.format[start..][..length]);
         self.place = start + length + 1;
-        self.values = std::slice::from_ref(value_of(heap, mapping, &key)?).iter();
+        self.values = Values::Keyed(Some(value_of(heap, mapping, &key)?));
         self.look_again(heap)
     }
 
@@ -96,12 +140,10 @@ impl<'a> Formatting<'a> {
         let mut rest = &self.format[self.place..];
         let before = rest.len();
         let values = &mut self.values;
-        let directive = Directive::read(&mut rest, || match next(values)? {
-            Arg::Int(int) => Ok(int.value()),
-            _ => Err(Stop::from(ErrorClass::TypeError)),
-        })?;
+        let version = heap.version();
+        let directive = Directive::read(&mut rest, || values.star(version))?;
         self.place += before - rest.len();
-        let written = convert(heap, &directive, next(&mut self.values)?)?;
+        let written = convert(heap, &directive, self.values.next()?)?;
         if self.written.len() + written.len() > limits::LENGTH {
             return Err(TOO_LONG);
         }
@@ -117,11 +159,6 @@ impl<'a> Formatting<'a> {
         }
         Ok(())
     }
-}
-
-/// `getnextarg`
-fn next<'a>(values: &mut std::slice::Iter<'a, Arg>) -> Result<&'a Arg> {
-    values.next().ok_or(ErrorClass::TypeError.into())
 }
 
 /// How long a key is that begins here: to the parenthesis that closes the one before it.
@@ -247,19 +284,18 @@ fn shown<H: Heap>(heap: &mut H, value: &Arg) -> Result<String> {
 
 fn exporter_shown<H: Heap>(heap: &mut H, slot: Slot) -> Result<String> {
     let bytes = contents(heap, slot);
-    let value = match heap.flavour(slot) {
-        Flavour::Bytes => Value::Bytes(bytes.as_slice().into()),
-        Flavour::ByteArray => Value::ByteArray(bytes.as_slice().into()),
+    match heap.flavour(slot) {
+        Flavour::Bytes => Ok(repr::bytes(&bytes)),
+        Flavour::ByteArray => Ok(repr::bytearray(&bytes, heap.version().since(15))),
         // `array_repr`, of characters excepted, which not all Pythons read alike.
         Flavour::Array(code) if !is_wide(code) => {
             let items = super::items(heap, &Arg::Slot(slot))?;
             let items = repr::repr(&Value::List(items)).filter(|_| !bytes.is_empty());
             let items = items.map(|items| format!(", {items}")).unwrap_or_default();
-            return Ok(format!("array('{}'{items})", code.name()));
+            Ok(format!("array('{}'{items})", code.name()))
         }
-        _ => return Err(MACHINE),
-    };
-    repr::repr(&value).ok_or(MACHINE)
+        _ => Err(MACHINE),
+    }
 }
 
 /// `format_obj`
@@ -318,12 +354,13 @@ fn integer<H: Heap>(heap: &mut H, conversion: u8, value: &Arg) -> Result<Integer
     }
 }
 
-/// `formatfloat` replaces any error of `PyFloat_AsDouble`.
+/// `formatfloat`, which replaces any error of `PyFloat_AsDouble`, and since gh-142037 a `TypeError` alone.
 fn real<H: Heap>(heap: &mut H, value: &Arg) -> Result<f64> {
     match hooks::asked(heap, value, Wanted::Real).as_deref() {
         Ok(Arg::Float(float)) => Ok(float.value()),
         Ok(Arg::Int(int)) => Ok(int.value() as f64),
-        Err(Stop::Skip(skip)) => Err(Stop::Skip(*skip)),
+        Err(stop @ Stop::Skip(_)) => Err(*stop),
+        Err(stop) if heap.version().since(15) => Err(*stop),
         Ok(_) | Err(Stop::Raise(_)) => Err(ErrorClass::TypeError.into()),
     }
 }

@@ -518,7 +518,7 @@ operations! {
     // Of the step after it, the allocation after so many others fails.
     Starve: Call("fail_allocation"), Nothing, 1 of [Small], Value, 6;
     // A format, which is the contents of the exporter.
-    Remainder: Binary("%"), Exporter, 1 of [Values], Maybe(Exporter), 12;
+    Remainder: Binary("%"), Exporter, 1 of [Values], Maybe(Exporter), 20;
 }
 
 impl Op {

@@ -63,7 +63,7 @@ pub(super) fn likely_argument(
         Role::Source if receiver.and_then(|slot| sketch.class(slot)) == Some(Class::BytesIO) => {
             lines_or_buffer(choices, sketch)
         }
-        Role::Source if choices.chance(1, 8) => formatting::format(choices),
+        Role::Source if choices.chance(1, 5) => formatting::format(choices),
         Role::Source => match choices.below(8) {
             0..=2 => Arg::Int(size(choices, length)),
             3 => list(choices),

@@ -38,7 +38,9 @@ pub(super) fn maybe(
     (op, position): (Op, usize),
     mut arg: Arg,
 ) -> Arg {
-    if sketch.hooks == 0 || !fixup::takes_hooks(op.row().args[position]) || choices.chance(2, 3) {
+    // A format has many values.
+    let without = if op == Op::Remainder { 1 } else { 4 };
+    if sketch.hooks == 0 || !fixup::takes_hooks(op.row().args[position]) || choices.chance(without, 6) {
         return arg;
     }
     let place = Place { sketch, receiver, op, position };

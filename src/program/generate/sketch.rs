@@ -71,13 +71,19 @@ impl Sketch {
 
     /// A filled slot that an operation is likely to know.
     pub(super) fn receiver(&self, kind: SlotKind, row: &Row, choices: &mut impl Choices) -> Option<Slot> {
+        // What is no format is none in all the same way.
+        let formats = row.op == Op::Remainder;
         let knows = |slot: Slot| {
             self.class(slot).is_none_or(|class| row.classes.contain(class))
-                && (row.op != Op::Remainder || self.format(slot).is_some())
+                && (!formats || self.format(slot).is_some())
         };
         let known = self.one_of(kind, choices, knows);
         // Now and then it is done on what does not have it.
-        if known.is_none() && choices.chance(1, 16) { self.filled(kind, choices) } else { known }
+        if known.is_none() && choices.chance(1, if formats { 128 } else { 16 }) {
+            self.filled(kind, choices)
+        } else {
+            known
+        }
     }
 
     pub(super) fn class(&self, slot: Slot) -> Option<Class> {

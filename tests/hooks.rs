@@ -166,7 +166,7 @@ fn drawn(version: Version, programs: u64) -> BTreeMap<(Op, &'static str), usize>
 #[test]
 fn the_generator_comes_upon_what_is_known_to_break() {
     let version = Version { major: 3, minor: 13, micro: 6 };
-    let drawn = drawn(version, 40_000);
+    let drawn = drawn(version, 80_000);
     // gh-143003, gh-153578 and gh-157335.
     let broken = [(Op::Extend, "has no room"), (Op::Extend, "lends"), (Op::SetItem, "lends")];
     let missed: Vec<_> = broken.iter().filter(|bug| !drawn.contains_key(bug)).collect();

@@ -46,8 +46,7 @@ impl Directive {
                 if width < 0 {
                     directive.flags |= bit(b'-').unwrap_or_default();
                 }
-                // The lowest has no opposite, and is no width.
-                directive.width = width.checked_abs().map_or(0, |width| width as usize);
+                directive.width = width.unsigned_abs();
                 next = take(rest);
             }
             Some(digit @ b'0'..=b'9') => {

@@ -15,7 +15,7 @@ use super::{
     iterables, literal, operation, receiver, while_exported, with_buffer,
 };
 use crate::history::{ErrorClass, Value};
-use crate::program::{Arg, Class, Op, Protocol, Slot, SlotKind, Step, limits};
+use crate::program::{Arg, Class, Int, Op, Protocol, Slot, SlotKind, Step, limits};
 
 /// The Pythons in which a bytearray is exported while it is a format (gh-142557). Before, it was read where it was before
 /// it was asked what to write.
@@ -78,6 +78,8 @@ impl<'a> Values<'a> {
             _ => {}
         }
         match self.next()? {
+            // Of the lowest width there is no opposite, which not all Pythons refuse (gh-151847).
+            Arg::Int(Int::Small(i64::MIN)) => Err(TOO_LONG),
             Arg::Int(int) => Ok(int.value()),
             _ => Err(ErrorClass::TypeError.into()),
         }

@@ -192,8 +192,8 @@ calls! {
     Int: [Remainder 0, Remainder 0 Item];
     // `PyObject_Repr`, of what `%a` writes, and of the items of a list.
     Repr: [Remainder 0, Remainder 0 Item];
-    // `format_obj` and `bytes_new`, which look for it before anything else.
-    Bytes: [NewBytes 0, Remainder 0, Remainder 0 Item];
+    // `format_obj`, `bytes_new` and `PyObject_Bytes`, which look for it before anything else.
+    Bytes: [NewBytes 0, IntFromBytes 0, Remainder 0, Remainder 0 Item];
     // `PyObject_IsTrue`, of items of format `?`.
     Bool: [SetItem 1, PackInto 3];
     // `PyObject_RichCompare`, where no item and no exporter knows the other.

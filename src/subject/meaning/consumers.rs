@@ -74,6 +74,8 @@ fn from_bytes<H: Heap>(heap: &mut H, source: &Arg, order: &Arg) -> Result {
     // From 3.15 on what has a buffer gives it as one block; before, `bytes` are made of whatever it is.
     let mut bytes = if heap.version().since(15) && is_exporter(heap, source) {
         bytes_of(heap, source)?.into_vec()
+    } else if let Some(bytes) = super::make::by_bytes_method(heap, source)? {
+        bytes
     } else {
         super::make::bytes_from(heap, source)?
     };

@@ -20,6 +20,21 @@ pub struct Directive {
 /// The flags, each with its bit: its place.
 const FLAGS: &[u8] = b"-+ #0";
 
+/// A value as a directive writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Converted {
+    /// Bytes, of which the precision is the most.
+    Text(Vec<u8>),
+    /// One byte.
+    Byte(u8),
+    /// An integer in the base of the conversion.
+    Integer(i128),
+    /// A decimal integer of any size.
+    Decimal(Decimal),
+    /// A float.
+    Float(f64),
+}
+
 impl Directive {
     fn has(&self, flag: u8) -> bool {
         bit(flag).is_some_and(|bit| self.flags & bit != 0)
@@ -79,19 +94,23 @@ impl Directive {
         Ok(directive)
     }
 
-    /// What is written of bytes.
-    pub fn text(&self, bytes: &[u8]) -> Vec<u8> {
+    /// What is written of a value.
+    pub fn write(&self, converted: &Converted) -> Vec<u8> {
+        match converted {
+            Converted::Text(bytes) => self.text(bytes),
+            Converted::Byte(byte) => self.padded(None, "", &[*byte], false),
+            Converted::Integer(value) => self.integer(*value),
+            Converted::Decimal(decimal) => self.digits(decimal.negative, &decimal.digits),
+            Converted::Float(value) => self.float(*value),
+        }
+    }
+
+    fn text(&self, bytes: &[u8]) -> Vec<u8> {
         let length = self.precision.map_or(bytes.len(), |most| most.min(bytes.len()));
         self.padded(None, "", &bytes[..length], false)
     }
 
-    /// What is written of one byte.
-    pub fn byte(&self, byte: u8) -> Vec<u8> {
-        self.padded(None, "", &[byte], false)
-    }
-
-    /// What is written of an integer.
-    pub fn integer(&self, value: i128) -> Vec<u8> {
+    fn integer(&self, value: i128) -> Vec<u8> {
         let magnitude = value.unsigned_abs();
         let digits = match self.conversion {
             b'o' => format!("{magnitude:o}"),
@@ -100,11 +119,6 @@ impl Directive {
             _ => magnitude.to_string(),
         };
         self.digits(value < 0, &digits)
-    }
-
-    /// What is written of an integer of these decimal digits.
-    pub fn decimal(&self, decimal: &Decimal) -> Vec<u8> {
-        self.digits(decimal.negative, &decimal.digits)
     }
 
     fn digits(&self, negative: bool, digits: &str) -> Vec<u8> {
@@ -118,8 +132,7 @@ impl Directive {
         self.padded(self.sign(negative), prefix, digits.as_bytes(), true)
     }
 
-    /// What is written of a float.
-    pub fn float(&self, value: f64) -> Vec<u8> {
+    fn float(&self, value: f64) -> Vec<u8> {
         let (magnitude, precision, alternate) = (value.abs(), self.precision.unwrap_or(6), self.has(b'#'));
         let text = match self.conversion.to_ascii_lowercase() {
             _ if value.is_nan() => "nan".to_owned(),
@@ -423,8 +436,9 @@ mod tests {
 
     #[test]
     fn an_int_is_read_with_space_around_it_and_underscores_within() {
-        let read =
-            |text: &str| Decimal::read(text.as_bytes()).map(|decimal| shown(of("d").decimal(&decimal)));
+        let read = |text: &str| {
+            Decimal::read(text.as_bytes()).map(|decimal| shown(of("d").write(&Converted::Decimal(decimal))))
+        };
         for (text, expected) in [("12", "12"), (" -1_0\n", "-10"), ("+007", "7"), ("-0", "0"), ("0_0", "0")] {
             assert_eq!(read(text).as_deref(), Some(expected), "{text}");
         }

@@ -6,12 +6,12 @@
 
 use super::super::heap::{Buffer, Flavour, Heap, Version};
 use super::super::item::Wanted;
-use super::super::printf::{Decimal, Directive};
+use super::super::printf::{Converted, Decimal, Directive};
 use super::super::{index, repr};
 use super::arrays::is_wide;
 use super::make::{by_bytes_method, is_too_long};
 use super::{
-    MACHINE, Request, Result, Stop, TOO_LONG, bytes_of, contents, exact_bytes, exporter, hooks, is_bytearray,
+    MACHINE, Request, Result, Stop, TOO_LONG, contents, exact_bytes, exporter, hooks, is_bytearray,
     iterables, literal, operation, receiver, while_exported, with_buffer,
 };
 use crate::history::{ErrorClass, Value};
@@ -139,13 +139,13 @@ impl<'a> Formatting<'a> {
 
     /// Reads a directive, and writes the value that is its turn.
     fn write_one<H: Heap>(&mut self, heap: &mut H) -> Result<()> {
-        let mut rest = &self.format[self.place..];
+        let mut rest = self.format.get(self.place..).unwrap_or_default();
         let before = rest.len();
         let values = &mut self.values;
         let version = heap.version();
         let directive = Directive::read(&mut rest, || values.star(version))?;
         self.place += before - rest.len();
-        let written = convert(heap, &directive, self.values.next()?)?;
+        let written = written(heap, &directive, self.values.next()?)?;
         if self.written.len() + written.len() > limits::LENGTH {
             return Err(TOO_LONG);
         }
@@ -207,50 +207,35 @@ fn value_of<'a, H: Heap>(heap: &mut H, mapping: &'a Arg, key: &[u8]) -> Result<&
 }
 
 /// What a directive writes of a value.
-fn convert<H: Heap>(heap: &mut H, directive: &Directive, value: &Arg) -> Result<Vec<u8>> {
+fn written<H: Heap>(heap: &mut H, directive: &Directive, value: &Arg) -> Result<Vec<u8>> {
+    let converted = convert(heap, directive.conversion, value)?;
     let digits = directive.precision.unwrap_or(0);
-    Ok(match directive.conversion {
-        b'a' | b'r' => {
-            let text = shown(heap, value)?;
-            fits(directive)?;
-            directive.text(text.as_bytes())
+    match converted {
+        Converted::Text(_) | Converted::Byte(_) => {}
+        // `_PyUnicode_FormatLong` adds a sign and a prefix to the digits, in an `int` of C.
+        Converted::Integer(_) | Converted::Decimal(_) if digits > i32::MAX as usize - 3 => {
+            return Err(ErrorClass::OverflowError.into());
         }
-        b'b' | b's' => {
-            let bytes = bytes_like(heap, value)?;
-            fits(directive)?;
-            directive.text(&bytes)
-        }
-        b'c' => {
-            let byte = byte(heap, value)?;
-            fits(directive)?;
-            directive.byte(byte)
-        }
-        b'd' | b'i' | b'u' | b'o' | b'x' | b'X' => {
-            let number = integer(heap, directive.conversion, value)?;
-            // `_PyUnicode_FormatLong` adds a sign and a prefix to the digits, in an `int` of C.
-            if digits > i32::MAX as usize - 3 {
-                return Err(ErrorClass::OverflowError.into());
-            }
-            has_room(digits)?;
-            fits(directive)?;
-            match number {
-                Integer::Exact(value) => directive.integer(value),
-                Integer::Decimal(decimal) => directive.decimal(&decimal),
-            }
-        }
-        b'e' | b'E' | b'f' | b'F' | b'g' | b'G' => {
-            let value = real(heap, value)?;
-            has_room(digits)?;
-            fits(directive)?;
-            directive.float(value)
-        }
-        _ => return Err(ErrorClass::ValueError.into()),
-    })
+        // Some machines have memory for them.
+        _ if digits > limits::LENGTH => return Err(TOO_LONG),
+        _ => {}
+    }
+    fits(directive)?;
+    Ok(directive.write(&converted))
 }
 
-/// Leaves out digits that some machines have memory for.
-fn has_room(digits: usize) -> Result<()> {
-    if digits > limits::LENGTH { Err(TOO_LONG) } else { Ok(()) }
+/// What a conversion makes of a value.
+fn convert<H: Heap>(heap: &mut H, conversion: u8, value: &Arg) -> Result<Converted> {
+    match conversion {
+        b'a' | b'r' => shown(heap, value).map(|text| Converted::Text(text.into_bytes())),
+        b'b' | b's' => bytes_like(heap, value).map(Converted::Text),
+        b'c' => byte(heap, value).map(Converted::Byte),
+        b'd' | b'i' | b'u' => number(heap, value),
+        // `_PyNumber_Index`
+        b'o' | b'x' | b'X' => index::index(heap, value).map(Converted::Integer),
+        b'e' | b'E' | b'f' | b'F' | b'g' | b'G' => real(heap, value).map(Converted::Float),
+        _ => Err(ErrorClass::ValueError.into()),
+    }
 }
 
 /// Whether there is memory for the width of a directive. Next to the greatest there is, the error hangs on how much is
@@ -285,25 +270,34 @@ fn shown<H: Heap>(heap: &mut H, value: &Arg) -> Result<String> {
 }
 
 fn exporter_shown<H: Heap>(heap: &mut H, slot: Slot) -> Result<String> {
-    let bytes = contents(heap, slot);
     match heap.flavour(slot) {
-        Flavour::Bytes => Ok(repr::bytes(&bytes)),
-        Flavour::ByteArray => Ok(repr::bytearray(&bytes, heap.version().since(15))),
+        Flavour::Bytes => Ok(repr::bytes(&contents(heap, slot))),
+        Flavour::ByteArray => Ok(repr::bytearray(&contents(heap, slot), heap.version().since(15))),
         // `array_repr`, of characters excepted, which not all Pythons read alike.
         Flavour::Array(code) if !is_wide(code) => {
             let items = super::items(heap, &Arg::Slot(slot))?;
-            let items = repr::repr(&Value::List(items)).filter(|_| !bytes.is_empty());
-            let items = items.map(|items| format!(", {items}")).unwrap_or_default();
-            Ok(format!("array('{}'{items})", code.name()))
+            if items.is_empty() {
+                return Ok(format!("array('{}')", code.name()));
+            }
+            let items = repr::repr(&Value::List(items)).ok_or(MACHINE)?;
+            Ok(format!("array('{}', {items})", code.name()))
         }
         _ => Err(MACHINE),
     }
 }
 
+/// The contents of what is a `bytes` or a `bytearray`.
+fn own_bytes<H: Heap>(heap: &mut H, value: &Arg) -> Option<Buffer> {
+    match value {
+        Arg::Slot(slot) if is_bytearray(heap, value) => Some(contents(heap, *slot)),
+        _ => exact_bytes(heap, value),
+    }
+}
+
 /// `format_obj`
 fn bytes_like<H: Heap>(heap: &mut H, value: &Arg) -> Result<Vec<u8>> {
-    if is_bytearray(heap, value) || exact_bytes(heap, value).is_some() {
-        return Ok(bytes_of(heap, value)?.to_vec());
+    if let Some(bytes) = own_bytes(heap, value) {
+        return Ok(bytes.to_vec());
     }
     match by_bytes_method(heap, value)? {
         Some(bytes) => Ok(bytes),
@@ -313,46 +307,32 @@ fn bytes_like<H: Heap>(heap: &mut H, value: &Arg) -> Result<Vec<u8>> {
 
 /// `byte_converter`
 fn byte<H: Heap>(heap: &mut H, value: &Arg) -> Result<u8> {
-    if is_bytearray(heap, value) || exact_bytes(heap, value).is_some() {
-        return match bytes_of(heap, value)?[..] {
-            [byte] => Ok(byte),
-            _ => Err(ErrorClass::TypeError.into()),
-        };
+    match own_bytes(heap, value).as_deref() {
+        Some(&[byte]) => Ok(byte),
+        Some(_) => Err(ErrorClass::TypeError.into()),
+        None => u8::try_from(index::index(heap, value)?).map_err(|_| ErrorClass::OverflowError.into()),
     }
-    u8::try_from(index::index(heap, value)?).map_err(|_| ErrorClass::OverflowError.into())
 }
 
-/// An integer, which may be more than any `int` of a program.
-enum Integer {
-    Exact(i128),
-    Decimal(Decimal),
-}
-
-/// What `formatlong` writes: `PyNumber_Index`, or `PyNumber_Long` if it is a decimal, of what is a number.
-fn integer<H: Heap>(heap: &mut H, conversion: u8, value: &Arg) -> Result<Integer> {
-    if index::is_index(value) && value.method(Protocol::Int).is_none()
-        || matches!(conversion, b'o' | b'x' | b'X')
-    {
-        return index::index(heap, value).map(Integer::Exact);
-    }
+/// `PyNumber_Long`, of what is a number.
+fn number<H: Heap>(heap: &mut H, value: &Arg) -> Result<Converted> {
     match value {
-        Arg::Float(float) => Ok(Integer::Decimal(Decimal::of_float(float.value())?)),
-        Arg::Hook(hook) => match hook.method(Protocol::Int) {
-            Some(method) => match hooks::call(heap, method)? {
-                Arg::Int(int) => Ok(Integer::Exact(int.value())),
+        Arg::Float(float) => Ok(Converted::Decimal(Decimal::of_float(float.value())?)),
+        Arg::Hook(hook) if let Some(method) = hook.method(Protocol::Int) => {
+            match hooks::call(heap, method)? {
+                Arg::Int(int) => Ok(Converted::Integer(int.value())),
                 _ => Err(ErrorClass::TypeError.into()),
-            },
-            // What is a number and says no integer is read as the text of one.
-            None if hook.has(Protocol::Float) => {
-                let read = with_buffer(heap, value, Request::Simple, |_, _, bytes| {
-                    Decimal::read(bytes).ok_or(ErrorClass::ValueError.into())
-                });
-                let read = read.unwrap_or_else(|reason| Err(reason.replaced_by(ErrorClass::TypeError)));
-                read.map(Integer::Decimal)
             }
-            None => Err(ErrorClass::TypeError.into()),
-        },
-        _ => Err(ErrorClass::TypeError.into()),
+        }
+        // What is a number and says no integer is read as the text of one.
+        Arg::Hook(hook) if hook.has(Protocol::Float) && !hook.has(Protocol::Index) => {
+            let read = with_buffer(heap, value, Request::Simple, |_, _, bytes| {
+                Decimal::read(bytes).ok_or(ErrorClass::ValueError.into())
+            });
+            let read = read.unwrap_or_else(|reason| Err(reason.replaced_by(ErrorClass::TypeError)));
+            read.map(Converted::Decimal)
+        }
+        _ => index::index(heap, value).map(Converted::Integer),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The command as a user meets it: what it prints, where, and how it ends.
 
+mod beside;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use beside::worker;
 use buflock::history::Outcome;
 use buflock::program::generate::{Schedules, Shape, nth};
 use buflock::report::json;
@@ -17,24 +19,6 @@ fn buflock(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_buflock"));
     command.args(words).current_dir(folder).env("BUFLOCK_WORKER", worker());
     command
-}
-
-/// The worker beside the command, up to date.
-fn worker() -> &'static Path {
-    static WORKER: OnceLock<PathBuf> = OnceLock::new();
-    WORKER.get_or_init(|| {
-        let path = Path::new(env!("CARGO_BIN_EXE_buflock"))
-            .with_file_name(format!("buflock-worker{}", std::env::consts::EXE_SUFFIX));
-        let target = path.ancestors().nth(2).expect("executables lie in a folder of the target folder");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "-p", "buflock-oracle", "--bin", "buflock-worker", "--target-dir"]).arg(target);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let built = output(build.current_dir(env!("CARGO_MANIFEST_DIR")));
-        assert!(built.status.success(), "{}", err(&built));
-        path
-    })
 }
 
 fn folder() -> TempDir {

@@ -1,22 +1,12 @@
 //! `buflock doctor` as a user meets it: with a worker that finds what is wrong, and with one that is blind.
 
+mod beside;
+
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// The worker beside the command, up to date.
-fn worker() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_buflock")).with_file_name("buflock-worker");
-    let target = path.ancestors().nth(2).expect("executables lie in a folder of the target folder");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "-p", "buflock-oracle", "--bin", "buflock-worker", "--target-dir"]).arg(target);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
-    assert!(built.status.success(), "{built:?}");
-    path
-}
+use beside::worker;
 
 fn doctor(worker: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_buflock"));
@@ -41,7 +31,7 @@ fn row<'a>(table: &'a str, name: &str) -> (&'a str, &'a str) {
 
 #[test]
 fn where_all_is_well_each_mistake_is_found() {
-    let table = ends(&mut doctor(&worker()), 0);
+    let table = ends(&mut doctor(worker()), 0);
     for name in ["rust", "python", "gil", "a crash", "a stale access", "in native", "in pynative"] {
         assert_eq!(row(&table, name).0, "ok", "{name} in\n{table}");
     }
@@ -75,7 +65,7 @@ fn what_is_missing_is_told_with_what_mends_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let python = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     let python = String::from_utf8(python.expect("python3 starts").stdout).expect("a path");
-    let mut bare = doctor(&worker());
+    let mut bare = doctor(worker());
     bare.env("PATH", folder.path()).env_remove("CC").env_remove("CXX");
     bare.env("PYO3_PYTHON", std::env::var("PYO3_PYTHON").unwrap_or(python.trim().to_owned()));
     let table = ends(&mut bare, 0);

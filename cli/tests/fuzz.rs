@@ -1,11 +1,13 @@
 //! `buflock fuzz` as a user meets it. Most of it with a target of a few lines of shell, which does at once what libFuzzer
 //! does once in hours; then with a real one, where there is a nightly Rust.
 
+mod beside;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
+use beside::worker;
 use buflock::fuzz::session::Session;
 use buflock::fuzz::{TARGETS, Target};
 use buflock::judge::Verdict;
@@ -116,23 +118,6 @@ impl Place {
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
-}
-
-/// The worker beside the command, up to date.
-fn worker() -> &'static Path {
-    static WORKER: OnceLock<PathBuf> = OnceLock::new();
-    WORKER.get_or_init(|| {
-        let path = Path::new(env!("CARGO_BIN_EXE_buflock")).with_file_name("buflock-worker");
-        let target = path.ancestors().nth(2).expect("executables lie in a folder of the target folder");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "-p", "buflock-oracle", "--bin", "buflock-worker", "--target-dir"]).arg(target);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
-        assert!(built.status.success(), "{built:?}");
-        path
-    })
 }
 
 /// What ends with this code, and the last line of what it printed.

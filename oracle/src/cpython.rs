@@ -12,6 +12,7 @@ use buflock::exporter::{ByteOrder, Format, Layout, Mapping, same_bytes};
 use buflock::history::{ErrorClass, Nested, Outcome, Seen, Value};
 use buflock::program::op::{HELPERS, HELPERS_MODULE, RAW_BUFFER_MODULE, home};
 use buflock::program::{Arg, Float, Hook, Int, Op, Program, Protocol, Slot, SlotKind, Step, Syntax, limits};
+use buflock::subject::errand;
 use buflock::subject::trace::{State, Viewed};
 use buflock::subject::{Flavour, Picture, Shown, Slots, Subject, Unrest, ViewPicture, native};
 use pyo3::sync::PyOnceLock;
@@ -213,10 +214,23 @@ impl CPython {
         self.error = None;
         // Where the model finds a slot empty the step is not run, and what is filled was compared after the last one.
         debug_assert_eq!(step.find_needed(|slot| self.slot(slot).is_none()), None);
-        match self.operation(py, step) {
+        let outcome = match self.operation(py, step) {
             Ok(value) => Outcome::Value(value),
             Err(Raised) => self.raised(py),
+        };
+        if cfg!(Py_GIL_DISABLED) && step.binds().is_some() {
+            self.settle_where_made();
         }
+        outcome
+    }
+
+    /// As [`CPython::settle`], of what the first thread of the program has made: the others have a state of the interpreter's
+    /// for the steps that they do, and what they have made is settled when that goes.
+    fn settle_where_made(&self) {
+        let known = Arc::clone(&self.known);
+        errand::on_thread(0, move || {
+            Python::attach(|py| drop(raw::call(py, &known.nothing, &[])));
+        });
     }
 
     fn operation(&mut self, py: Python<'_>, step: &Step) -> Result<Value, Raised> {

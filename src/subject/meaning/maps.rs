@@ -523,17 +523,21 @@ fn flush<H: Heap>(heap: &mut H, step: &Step) -> Result {
 fn advise<H: Heap>(heap: &mut H, step: &Step) -> Result {
     let slot = receiver(step);
     let is_object = heap.version().since(14);
-    let (advice, start, size) = arguments(heap, slot, |heap| {
-        let advice = index::c_int(heap, &step.args[0])?;
-        let start = index::ssize_from(heap, step.args.get(1), 0)?;
-        Ok((advice, start, later(heap, slot, step.args.get(2), is_object)?))
-    })?;
-    let length = super::length(heap, slot)?;
+    check_open_first(heap, slot)?;
+    let advice = index::c_int(heap, &step.args[0])?;
+    let start = index::ssize_from(heap, step.args.get(1), 0)?;
+    let size = later(heap, slot, step.args.get(2), is_object)?;
+    // Before 3.14 it is looked last whether the map is open still, after its length.
+    if is_object {
+        check_open_again(heap, slot)?;
+    }
+    let length = last_length(heap, slot);
     let start = usize::try_from(start).ok().filter(|&start| start < length).ok_or(ErrorClass::ValueError)?;
     let size = size.map_or(Ok(length), usize::try_from).map_err(|_| ErrorClass::ValueError)?;
     if start + size > isize::MAX as usize {
         return Err(ErrorClass::OverflowError.into());
     }
+    check_open_again(heap, slot)?;
     match advice {
         _ if start != 0 => Err(ErrorClass::OSError.into()),
         ..0 => Err(ErrorClass::OSError.into()),

@@ -295,8 +295,10 @@ impl RawLoop {
                 Syntax::InPlace(_) => ffi::PyNumber_InPlaceMultiply(objects[0], objects[1]),
                 Syntax::Binary("+") => ffi::PyNumber_Add(objects[0], objects[1]),
                 Syntax::Binary("*") => ffi::PyNumber_Multiply(objects[0], objects[1]),
+                Syntax::Binary("%") => ffi::PyNumber_Remainder(objects[0], objects[1]),
                 Syntax::Binary("==") => ffi::PyObject_RichCompare(objects[0], objects[1], ffi::Py_EQ),
-                Syntax::Binary(_) => ffi::PyObject_RichCompare(objects[0], objects[1], ffi::Py_LT),
+                Syntax::Binary("<") => ffi::PyObject_RichCompare(objects[0], objects[1], ffi::Py_LT),
+                Syntax::Binary(other) => unreachable!("{other} is not in the table"),
                 Syntax::In => {
                     ffi::PySequence_Contains(objects[0], objects[1]);
                     none

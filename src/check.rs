@@ -368,7 +368,8 @@ impl Case {
                 watch.at(at);
             }
             let step = &program.steps[at];
-            if let Some(after) = starves(program, at) {
+            let starved = starves(program, at);
+            if let Some(after) = starved {
                 subject.starve(after);
             }
             let (found, nested) = places::at(at, || {
@@ -382,7 +383,7 @@ impl Case {
                 let message = if let Outcome::Raised(_) = found { subject.message() } else { None };
                 seen.push((found.clone(), message));
             }
-            if found == Outcome::Raised(ErrorClass::MemoryError) && starves(program, at).is_some() {
+            if starved.is_some() && found == Outcome::Raised(ErrorClass::MemoryError) {
                 self.starved = true;
                 return at;
             }

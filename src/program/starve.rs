@@ -11,10 +11,11 @@ use super::{Arg, Op, Program, SlotKind, Step, Syntax};
 /// are not asked to bear that.
 pub fn starves(program: &Program, at: usize) -> Option<usize> {
     let [before, step] = program.steps.get(at.checked_sub(1)?..=at)? else { return None };
+    if before.op != Op::Starve || !bears(step) || lends(program) {
+        return None;
+    }
     match before.args.first() {
-        Some(Arg::Int(after)) if before.op == Op::Starve && bears(step) && !lends(program) => {
-            usize::try_from(after.value()).ok()
-        }
+        Some(Arg::Int(after)) => usize::try_from(after.value()).ok(),
         _ => None,
     }
 }
